@@ -1,0 +1,85 @@
+#pragma once
+// Sizes: the shape of a feature map, and the extents of a parameter as its checkpoint lists them.
+
+#include <array>
+#include <cstddef>
+#include <initializer_list>
+#include <limits>
+#include <string>
+
+#include "plainnet/core/error.hpp"
+
+namespace plainnet {
+
+using Index = std::ptrdiff_t;
+
+/// a · b for sizes, an Error instead of an overflow.
+inline Index checked_multiply(Index a, Index b) {
+  require(a >= 0 && b >= 0, "negative size: ", a, " times ", b);
+  require(a == 0 || b <= std::numeric_limits<Index>::max() / a, "size overflow: ", a, " times ", b);
+  return a * b;
+}
+
+/// Shape of a feature map, channels last: element (n, y, x, c) lies at ((n·height + y)·width + x)·channels + c.
+struct Shape {
+  Index batch = 1;
+  Index height = 1;
+  Index width = 1;
+  Index channels = 1;
+
+  /// Number of (n, y, x) positions: the rows of the map seen as a matrix.
+  Index pixels() const { return checked_multiply(checked_multiply(batch, height), width); }
+  Index elements() const { return checked_multiply(pixels(), channels); }
+
+  bool operator==(const Shape&) const = default;
+};
+
+inline std::string to_string(const Shape& shape) {
+  return concatenate("(N ", shape.batch, ", H ", shape.height, ", W ", shape.width, ", C ", shape.channels, ")");
+}
+
+/// Extents of a parameter in the order of its checkpoint, for instance (O, I, kh, kw); rank 0 is one number.
+class Extents {
+ public:
+  static constexpr std::size_t max_rank = 8;
+
+  Extents() = default;
+  Extents(std::initializer_list<Index> extents) {
+    for (Index extent : extents) push_back(extent);
+  }
+
+  void push_back(Index extent) {
+    require(rank_ < max_rank, "more than ", max_rank, " dimensions");
+    require(extent >= 0, "negative dimension ", extent);
+    extents_[rank_++] = extent;
+  }
+
+  std::size_t rank() const { return rank_; }
+  Index operator[](std::size_t i) const { return extents_[i]; }
+  const Index* begin() const { return extents_.data(); }
+  const Index* end() const { return extents_.data() + rank_; }
+
+  /// Product of all extents; 1 for rank 0.
+  Index elements() const {
+    Index product = 1;
+    for (Index extent : *this) product = checked_multiply(product, extent);
+    return product;
+  }
+
+  bool operator==(const Extents&) const = default;
+
+ private:
+  std::array<Index, max_rank> extents_{};
+  std::size_t rank_ = 0;
+};
+
+inline std::string to_string(const Extents& extents) {
+  std::string text = "(";
+  for (std::size_t i = 0; i < extents.rank(); ++i) {
+    if (i > 0) text += ", ";
+    text += std::to_string(extents[i]);
+  }
+  return text + ")";
+}
+
+}  // namespace plainnet

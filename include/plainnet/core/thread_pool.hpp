@@ -1,0 +1,104 @@
+#pragma once
+// A fixed set of threads that share one task at a time and sleep in between.
+
+#include <condition_variable>
+#include <cstdint>
+#include <mutex>
+#include <thread>
+#include <type_traits>
+#include <vector>
+
+#include "plainnet/core/shape.hpp"
+
+namespace plainnet {
+
+/// Half-open range of positions.
+struct Range {
+  Index begin = 0;
+  Index end = 0;
+
+  Index size() const { return end - begin; }
+};
+
+/// Part `index` of `parts` nearly equal parts of 0 … count − 1.
+inline Range part_of(Index count, Index parts, Index index) {
+  const Index base = count / parts;
+  const Index extra = count % parts;
+  const Index begin = index * base + (index < extra ? index : extra);
+  return {begin, begin + base + (index < extra ? 1 : 0)};
+}
+
+/// `size` threads including the caller's: ThreadPool(1) starts none. Idle threads sleep, they never spin. One caller
+/// at a time; run() does not allocate. A task must not throw.
+class ThreadPool {
+ public:
+  explicit ThreadPool(Index size = 1) {
+    require(size >= 1, "a thread pool needs at least one thread, not ", size);
+    try {
+      for (Index i = 1; i < size; ++i) threads_.emplace_back([this, i] { work(i); });
+    } catch (...) {
+      stop();
+      throw;
+    }
+  }
+  ThreadPool(const ThreadPool&) = delete;
+  ThreadPool& operator=(const ThreadPool&) = delete;
+  ~ThreadPool() { stop(); }
+
+  Index size() const { return static_cast<Index>(threads_.size()) + 1; }
+
+  /// Calls task(i) for every i in 0 … size() − 1, each on a thread of its own, and returns when all are done.
+  template <class Task>
+  void run(Task&& task) noexcept {
+    if (threads_.empty()) return static_cast<void>(task(Index{0}));
+    {
+      const std::lock_guard lock(mutex_);
+      context_ = const_cast<void*>(static_cast<const void*>(&task));
+      call_ = [](void* context, Index i) { (*static_cast<std::remove_reference_t<Task>*>(context))(i); };
+      pending_ = threads_.size();
+      ++generation_;
+    }
+    wake_.notify_all();
+    task(Index{0});
+    std::unique_lock lock(mutex_);
+    done_.wait(lock, [this] { return pending_ == 0; });
+  }
+
+ private:
+  void work(Index index) noexcept {
+    std::uint64_t seen = 0;
+    std::unique_lock lock(mutex_);
+    for (;;) {
+      wake_.wait(lock, [&] { return stopping_ || generation_ != seen; });
+      if (stopping_) return;
+      seen = generation_;
+      const auto call = call_;
+      void* const context = context_;
+      lock.unlock();
+      call(context, index);
+      lock.lock();
+      if (--pending_ == 0) done_.notify_one();
+    }
+  }
+
+  void stop() {
+    {
+      const std::lock_guard lock(mutex_);
+      stopping_ = true;
+    }
+    wake_.notify_all();
+    for (std::thread& thread : threads_) thread.join();
+  }
+
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::condition_variable done_;
+  void (*call_)(void*, Index) = nullptr;
+  void* context_ = nullptr;
+  std::uint64_t generation_ = 0;
+  std::size_t pending_ = 0;
+  bool stopping_ = false;
+  std::vector<std::thread> threads_;
+};
+
+}  // namespace plainnet

@@ -1,0 +1,91 @@
+#pragma once
+// A sliding window (kernel, stride, dilation, four paddings, rounding) and the one formula for the map it produces.
+
+#include <algorithm>
+
+#include "plainnet/core/shape.hpp"
+
+namespace plainnet {
+
+/// Two sizes, or one for both: `Extent2D{3}` is 3×3.
+struct Extent2D {
+  Index height = 1;
+  Index width = 1;
+
+  constexpr Extent2D(Index both) : height(both), width(both) {}
+  constexpr Extent2D(Index height_, Index width_) : height(height_), width(width_) {}
+
+  bool operator==(const Extent2D&) const = default;
+};
+
+/// Rows and columns added around a map, or one number for all four sides.
+struct Padding {
+  Index top = 0;
+  Index bottom = 0;
+  Index left = 0;
+  Index right = 0;
+
+  constexpr Padding(Index all = 0) : top(all), bottom(all), left(all), right(all) {}
+  constexpr Padding(Index top_, Index bottom_, Index left_, Index right_)
+      : top(top_), bottom(bottom_), left(left_), right(right_) {}
+
+  bool operator==(const Padding&) const = default;
+};
+
+/// What becomes of a last window that does not fit: dropped (floor) or kept if it starts inside the map or the
+/// padding before it (ceil, as PyTorch's ceil_mode).
+enum class Rounding { floor, ceil };
+
+struct Window {
+  Extent2D kernel = 1;
+  Extent2D stride = 1;
+  Extent2D dilation = 1;
+  Padding padding = 0;
+  Rounding rounding = Rounding::floor;
+
+  bool operator==(const Window&) const = default;
+
+  /// One pixel in, the same pixel out.
+  bool is_pointwise() const { return kernel == Extent2D{1} && stride == Extent2D{1} && padding == Padding{0}; }
+};
+
+/// Positions of a window along one axis: round((in + before + after − dilation·(kernel − 1) − 1) / stride) + 1;
+/// 0 where the window is larger than the padded input.
+inline Index output_extent(Index in, Index kernel, Index stride, Index dilation, Index before, Index after,
+                           Rounding rounding) {
+  require(in >= 0 && kernel >= 1 && stride >= 1 && dilation >= 1 && before >= 0 && after >= 0,
+          "window needs kernel, stride and dilation of at least 1 and no negative padding; found kernel ", kernel,
+          ", stride ", stride, ", dilation ", dilation, ", padding ", before, " and ", after);
+  const Index room = in + before + after - dilation * (kernel - 1) - 1;
+  if (room < 0) return 0;
+  if (rounding == Rounding::floor) return room / stride + 1;
+  const Index positions = (room + stride - 1) / stride + 1;
+  return (positions - 1) * stride >= in + before ? positions - 1 : positions;
+}
+
+/// The map that a window produces, with `channels` channels. Error if not one window fits.
+inline Shape output_shape(const Shape& in, const Window& window, Index channels) {
+  const Padding& p = window.padding;
+  const Shape out{.batch = in.batch,
+                  .height = output_extent(in.height, window.kernel.height, window.stride.height,
+                                          window.dilation.height, p.top, p.bottom, window.rounding),
+                  .width = output_extent(in.width, window.kernel.width, window.stride.width, window.dilation.width,
+                                         p.left, p.right, window.rounding),
+                  .channels = channels};
+  require(out.height > 0 && out.width > 0, "a map of ", in.height, "x", in.width, " is too small for a ",
+          window.kernel.height, "x", window.kernel.width, " window: use a larger image");
+  return out;
+}
+
+/// TensorFlow's SAME rule for `in`: out = ceil(in / stride), the odd row or column of padding at the end.
+inline Padding same_padding(const Shape& in, const Window& window) {
+  const auto total = [](Index extent, Index kernel, Index stride, Index dilation) {
+    const Index out = (extent + stride - 1) / stride;
+    return std::max<Index>(0, (out - 1) * stride + dilation * (kernel - 1) + 1 - extent);
+  };
+  const Index vertical = total(in.height, window.kernel.height, window.stride.height, window.dilation.height);
+  const Index horizontal = total(in.width, window.kernel.width, window.stride.width, window.dilation.width);
+  return Padding(vertical / 2, vertical - vertical / 2, horizontal / 2, horizontal - horizontal / 2);
+}
+
+}  // namespace plainnet
