@@ -71,6 +71,7 @@ class Tensor {
 
   TensorView<T> view() { return {data(), shape_}; }
   TensorView<const T> view() const { return {data(), shape_}; }
+  operator TensorView<const T>() const { return view(); }
 
   /// (N·H·W, C)
   MatrixMap<T> matrix() { return view().matrix(); }

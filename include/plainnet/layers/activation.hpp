@@ -1,0 +1,51 @@
+#pragma once
+// Activations without parameters, and the layer that does nothing.
+
+#include <algorithm>
+
+#include "plainnet/layers/layer.hpp"
+
+namespace plainnet {
+
+/// A layer without parameters that keeps the shape, given element by element: y = Function(x).
+template <class T, class Derived>
+struct ElementwiseLayer {
+  Shape output_shape(const Shape& in) const { return in; }
+  Index macs(const Shape&) const { return 0; }
+
+  Tensor<T> forward(TensorView<const T> in) const {
+    Tensor<T> out(in.shape());
+    std::transform(in.data(), in.data() + in.shape().elements(), out.data(), static_cast<const Derived&>(*this));
+    return out;
+  }
+
+  template <class Self, class Visitor>
+  static void visit(Self&, Visitor&&) {}
+};
+
+/// y = x; stands where training had a layer that inference has not, for instance dropout.
+template <class T>
+struct Identity : ElementwiseLayer<T, Identity<T>> {
+  T operator()(T x) const { return x; }
+};
+
+/// y = max(x, 0). NaN stays NaN.
+template <class T>
+struct Relu : ElementwiseLayer<T, Relu<T>> {
+  T operator()(T x) const { return x < 0 ? T{0} : x; }
+};
+
+/// y = x for x ≥ 0, slope · x below. The activation that deep training anneals (arXiv 2305.12972, equation 1):
+/// (1 − λ)·ReLU(x) + λ·x has slope λ, which goes from 0 to 1 over the epochs; at 1 it is the identity.
+template <class T>
+struct LeakyRelu : ElementwiseLayer<T, LeakyRelu<T>> {
+  double slope;
+
+  explicit LeakyRelu(double slope_) : slope(slope_) {}
+
+  bool is_identity() const { return slope == 1.0; }
+
+  T operator()(T x) const { return x < 0 ? static_cast<T>(slope) * x : x; }
+};
+
+}  // namespace plainnet
