@@ -3,6 +3,7 @@
 
 #include <Eigen/Core>
 #include <algorithm>
+#include <concepts>
 #include <type_traits>
 #include <utility>
 
@@ -24,9 +25,10 @@ template <class T>
 class TensorView {
  public:
   TensorView(T* data, const Shape& shape) : data_(data), shape_(shape) {}
-  TensorView(const TensorView<std::remove_const_t<T>>& other)
-    requires std::is_const_v<T>
-      : data_(other.data()), shape_(other.shape()) {}
+  /// A read-only view of what `other` can write.
+  template <class U>
+    requires(std::is_const_v<T> && std::same_as<T, const U>)
+  TensorView(const TensorView<U>& other) : data_(other.data()), shape_(other.shape()) {}
 
   T* data() const { return data_; }
   const Shape& shape() const { return shape_; }

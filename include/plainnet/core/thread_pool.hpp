@@ -8,25 +8,9 @@
 #include <type_traits>
 #include <vector>
 
-#include "plainnet/core/shape.hpp"
+#include "plainnet/core/range.hpp"
 
 namespace plainnet {
-
-/// Half-open range of positions.
-struct Range {
-  Index begin = 0;
-  Index end = 0;
-
-  Index size() const { return end - begin; }
-};
-
-/// Part `index` of `parts` nearly equal parts of 0 … count − 1.
-inline Range part_of(Index count, Index parts, Index index) {
-  const Index base = count / parts;
-  const Index extra = count % parts;
-  const Index begin = index * base + (index < extra ? index : extra);
-  return {begin, begin + base + (index < extra ? 1 : 0)};
-}
 
 /// `size` threads including the caller's: ThreadPool(1) starts none. Idle threads sleep, they never spin. One caller
 /// at a time; run() does not allocate. A task must not throw.

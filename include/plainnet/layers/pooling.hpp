@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "plainnet/core/range.hpp"
 #include "plainnet/core/window.hpp"
 #include "plainnet/layers/layer.hpp"
 
@@ -122,12 +123,9 @@ struct AvgPool2d : PoolingLayer {
 
 /// The part of 0 … in − 1 that position `index` of an adaptive pooling to `out` positions covers:
 /// ⌊index·in/out⌋ … ⌈(index + 1)·in/out⌉ − 1. Parts overlap where out does not divide in.
-struct AdaptiveRange {
-  Index begin;
-  Index end;
-
-  AdaptiveRange(Index index, Index in, Index out) : begin(index * in / out), end(((index + 1) * in + out - 1) / out) {}
-};
+inline Range adaptive_range(Index index, Index in, Index out) {
+  return {index * in / out, ((index + 1) * in + out - 1) / out};
+}
 
 /// The largest value of each cell of a grid laid over the map, whatever its size.
 template <class T>
@@ -145,8 +143,8 @@ struct AdaptiveMaxPool2d : PoolingLayer {
     detail::for_each_pixel(out.shape(), [&](Index n, Index y, Index x) {
       auto result = detail::channels_of(out.view(), n, y, x);
       result.setConstant(-std::numeric_limits<T>::infinity());
-      const AdaptiveRange rows(y, in.shape().height, size.height);
-      const AdaptiveRange columns(x, in.shape().width, size.width);
+      const Range rows = adaptive_range(y, in.shape().height, size.height);
+      const Range columns = adaptive_range(x, in.shape().width, size.width);
       for (Index in_y = rows.begin; in_y < rows.end; ++in_y) {
         for (Index in_x = columns.begin; in_x < columns.end; ++in_x) {
           result = result.binaryExpr(detail::channels_of(in, n, in_y, in_x), &detail::larger<T>);

@@ -1,0 +1,161 @@
+#pragma once
+// The fast form of a network: folded, weights packed, memory planned for one shape of input.
+
+#include <memory>
+#include <string_view>
+
+#include "plainnet/engine/lower.hpp"
+#include "plainnet/engine/memory_plan.hpp"
+
+namespace plainnet {
+
+struct EngineOptions {
+  Index threads = 1;
+  Isa isa = best_isa();
+  bool keep_features = false;  // the maps of all stages stay readable after a run
+};
+
+/// Memory and threads of one run at a time; an engine makes it. A program that runs an engine on several threads of
+/// its own gives each a workspace.
+template <class T>
+class Workspace {
+ public:
+  /// `elements` of memory, the first `maps` of them for intermediate maps, the rest scratch.
+  Workspace(Index elements, Index maps, Index threads)
+      : memory_(static_cast<std::size_t>(elements)), maps_(maps), pool_(std::make_unique<ThreadPool>(threads)) {}
+
+  T* maps() { return memory_.data(); }
+  const T* maps() const { return memory_.data(); }
+  T* scratch() { return memory_.data() + maps_; }
+  Index size() const { return static_cast<Index>(memory_.size()); }
+  ThreadPool& pool() { return *pool_; }
+
+ private:
+  AlignedVector<T> memory_;
+  Index maps_;
+  std::unique_ptr<ThreadPool> pool_;
+};
+
+/// A program prepared for one input shape and a number of threads. Immutable: any number of threads may run it at
+/// once. Copies share the weights.
+template <class T>
+class BasicEngine {
+ public:
+  BasicEngine(std::shared_ptr<const Program<T>> program, const Shape& input, const EngineOptions& options)
+      : program_(std::move(program)), options_(options) {
+    require(options.threads >= 1, "an engine needs at least one thread, not ", options.threads);
+    require(input.batch >= 1 && input.height >= 1 && input.width >= 1, "an engine needs a non-empty input, not ",
+            to_string(input));
+    shapes_.push_back(input);
+    Index scratch = 0;
+    for (const Operation<T>& operation : program_->operations()) {
+      std::visit(
+          [&](const auto& op) {
+            macs_ += op.macs(shapes_.back());
+            scratch = std::max(scratch, op.scratch());
+            shapes_.push_back(op.output_shape(shapes_.back()));
+          },
+          operation);
+    }
+    plan_ = plan_memory(lifetimes(), granularity);
+    scratch_ = (scratch + granularity - 1) / granularity * granularity;
+  }
+
+  const Shape& input_shape() const { return shapes_.front(); }
+  const Shape& output_shape() const { return shapes_.back(); }
+  const EngineOptions& options() const { return options_; }
+  Isa isa() const { return program_->isa(); }
+
+  /// Multiply-adds of one run.
+  Index macs() const { return macs_; }
+
+  /// Bytes of packed weights, shared by all engines of this program.
+  Index weight_bytes() const {
+    Index elements = 0;
+    for (const Operation<T>& operation : program_->operations()) {
+      elements += std::visit([](const auto& op) { return op.weight_elements(); }, operation);
+    }
+    return elements * static_cast<Index>(sizeof(T));
+  }
+
+  /// Bytes of one workspace.
+  Index workspace_bytes() const { return workspace_elements() * static_cast<Index>(sizeof(T)); }
+
+  Workspace<T> workspace() const { return Workspace<T>(workspace_elements(), plan_.size, options_.threads); }
+
+  /// The same weights for another shape.
+  BasicEngine prepared_for(const Shape& input) const { return BasicEngine(program_, input, options_); }
+
+  /// `in` (N, H, W, C), normalised, in the shape of preparation; the logits (N, 1, 1, classes) lie in the workspace
+  /// until its next run. Throws Error if a shape is not as prepared, before anything is computed; then neither throws
+  /// nor allocates. The bits of the result do not depend on the number of threads nor on the batch.
+  TensorView<const T> run(TensorView<const T> in, Workspace<T>& workspace) const {
+    require(in.shape() == input_shape(), "this engine was prepared for ", to_string(input_shape()), " and was given ",
+            to_string(in.shape()));
+    require(workspace.size() == workspace_elements() && workspace.pool().size() == options_.threads,
+            "this workspace was made by another engine");
+    run_checked(in, workspace);
+    return view(workspace, static_cast<Index>(shapes_.size()) - 1);
+  }
+
+  /// Names and values of the stages' outputs after a run, in order; empty unless options.keep_features.
+  std::vector<std::pair<std::string_view, TensorView<const T>>> features(const Workspace<T>& workspace) const {
+    std::vector<std::pair<std::string_view, TensorView<const T>>> all;
+    if (!options_.keep_features) return all;
+    for (const auto& feature : program_->features()) all.emplace_back(feature.name, view(workspace, feature.value));
+    return all;
+  }
+
+ private:
+  static constexpr Index granularity = static_cast<Index>(alignment / sizeof(T));
+
+  Index workspace_elements() const { return plan_.size + scratch_ * options_.threads; }
+
+  /// Of the values that operations write; the input is the caller's.
+  std::vector<Lifetime> lifetimes() const {
+    const Index steps = static_cast<Index>(shapes_.size()) - 1;
+    std::vector<Lifetime> values;
+    for (Index step = 0; step < steps; ++step) {
+      const bool is_result = step + 1 == steps;
+      values.push_back({shapes_[static_cast<std::size_t>(step + 1)].elements(), step, is_result ? steps : step + 1});
+    }
+    if (options_.keep_features) {
+      for (const auto& feature : program_->features()) values[static_cast<std::size_t>(feature.value - 1)].last = steps;
+    }
+    return values;
+  }
+
+  TensorView<const T> view(const Workspace<T>& workspace, Index value) const {
+    return {workspace.maps() + plan_.offsets[static_cast<std::size_t>(value - 1)],
+            shapes_[static_cast<std::size_t>(value)]};
+  }
+
+  void run_checked(TensorView<const T> in, Workspace<T>& workspace) const noexcept {
+    TensorView<const T> current = in;
+    for (std::size_t i = 0; i < program_->operations().size(); ++i) {
+      const TensorView<T> next(workspace.maps() + plan_.offsets[i], shapes_[i + 1]);
+      std::visit([&](const auto& op) { op.run(current, next, workspace.scratch(), workspace.pool()); },
+                 program_->operations()[i]);
+      current = next;
+    }
+  }
+
+  std::shared_ptr<const Program<T>> program_;
+  EngineOptions options_;
+  std::vector<Shape> shapes_;  // of value i
+  MemoryPlan plan_;            // of value i + 1
+  Index scratch_ = 0;          // elements for each thread
+  Index macs_ = 0;
+};
+
+using Engine = BasicEngine<float>;
+
+/// Packs the weights of a folded network for this machine and plans its memory for `input` (N, H, W, 3).
+template <class Folded>
+BasicEngine<typename Folded::Scalar> prepare(const Folded& network, const Shape& input,
+                                             const EngineOptions& options = {}) {
+  using T = typename Folded::Scalar;
+  return BasicEngine<T>(std::make_shared<const Program<T>>(lower(network, options.isa)), input, options);
+}
+
+}  // namespace plainnet

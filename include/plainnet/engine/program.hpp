@@ -1,0 +1,85 @@
+#pragma once
+// A network as a list of operations, made from its folded layers.
+
+#include <string>
+#include <vector>
+
+#include "plainnet/engine/operations.hpp"
+#include "plainnet/layers/activation.hpp"
+#include "plainnet/layers/convolution.hpp"
+#include "plainnet/layers/sequential.hpp"
+#include "plainnet/layers/series_activation.hpp"
+
+namespace plainnet {
+
+/// Operation i reads value i and writes value i + 1; value 0 is the input, the last value the logits.
+template <class T>
+class Program {
+ public:
+  struct Feature {
+    std::string name;  // of the published module
+    Index value;
+  };
+
+  explicit Program(Isa isa) : isa_(isa) {
+    require(is_supported(isa), "this machine has no ", to_string(isa), "; its best is ", to_string(best_isa()));
+  }
+
+  Isa isa() const { return isa_; }
+  const std::vector<Operation<T>>& operations() const { return operations_; }
+  const std::vector<Feature>& features() const { return features_; }
+
+  /// Names the value written last.
+  void name_feature(std::string name) {
+    features_.push_back({std::move(name), static_cast<Index>(operations_.size())});
+  }
+
+  void append(const Conv2d<T>& conv) { append(conv, std::nullopt); }
+
+  void append(const FoldedSeriesActivation<T>& act) {
+    operations_.push_back(SeriesOperation<T>{
+        kernels::pack_series(act.weight.data(), act.bias.data(), act.channels(), act.reach(), isa_)});
+  }
+  void append(const Identity<T>&) {}
+  void append(const MaxPool2d<T>& pool) { operations_.push_back(MaxPoolOperation<T>(pool.window, isa_)); }
+  void append(const AdaptiveMaxPool2d<T>& pool) {
+    operations_.push_back(AdaptiveMaxPoolOperation<T>(pool.size, isa_));
+  }
+  void append(const GlobalAvgPool2d<T>&) { operations_.push_back(GlobalMeanOperation<T>(isa_)); }
+
+  /// The activation is computed where the first convolution writes.
+  void append(const Sequential<Conv2d<T>, LeakyRelu<T>, Conv2d<T>>& pair) {
+    append(pair.template get<0>(), static_cast<T>(pair.template get<1>().slope));
+    append(pair.template get<2>());
+  }
+
+  template <class... Layers>
+  void append(const Sequential<Layers...>& layers) {
+    append_each(layers, std::index_sequence_for<Layers...>{});
+  }
+  template <class... Layers>
+  void append(const OneOf<Layers...>& layer) {
+    std::visit([this](const auto& choice) { this->append(choice); }, layer.choice());
+  }
+
+ private:
+  void append(const Conv2d<T>& conv, std::optional<T> slope) {
+    ConvolutionOperation<T> operation{
+        kernels::pack_convolution(conv.weight.data(), conv.bias ? conv.bias->data() : nullptr, conv.in_channels(),
+                                  conv.out_channels(), conv.window(), conv.groups(), isa_),
+        std::nullopt};
+    if (slope) operation.slope = kernels::LeakySlope<T>{*slope};
+    operations_.push_back(std::move(operation));
+  }
+
+  template <class... Layers, std::size_t... i>
+  void append_each(const Sequential<Layers...>& layers, std::index_sequence<i...>) {
+    (append(layers.template get<i>()), ...);
+  }
+
+  Isa isa_;
+  std::vector<Operation<T>> operations_;
+  std::vector<Feature> features_;
+};
+
+}  // namespace plainnet

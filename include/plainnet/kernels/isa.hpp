@@ -1,0 +1,57 @@
+#pragma once
+// The instruction sets that kernels are compiled for, and which of them this machine has.
+
+#include <array>
+#include <string_view>
+
+#include "plainnet/core/error.hpp"
+
+#if (defined(__x86_64__) || defined(__i386__)) && defined(__GNUC__)
+#define PLAINNET_X86 1
+#else
+#define PLAINNET_X86 0
+#endif
+
+namespace plainnet {
+
+/// From the least to the most capable. `baseline` is whatever the user compiles for, in 16-byte vectors.
+enum class Isa { baseline, avx2, avx512 };
+
+inline constexpr std::array all_isas = {Isa::baseline, Isa::avx2, Isa::avx512};
+
+inline std::string_view to_string(Isa isa) {
+  switch (isa) {
+    case Isa::avx2: return "avx2";
+    case Isa::avx512: return "avx512";
+    default: return "baseline";
+  }
+}
+
+/// Whether this machine, its operating system included, can run the kernels of an instruction set.
+inline bool is_supported(Isa isa) {
+#if PLAINNET_X86
+  if (isa == Isa::avx2) return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  if (isa == Isa::avx512) return is_supported(Isa::avx2) && __builtin_cpu_supports("avx512f");
+#endif
+  return isa == Isa::baseline;
+}
+
+/// The most capable instruction set of this machine.
+inline Isa best_isa() {
+  static const Isa best = is_supported(Isa::avx512) ? Isa::avx512
+                          : is_supported(Isa::avx2) ? Isa::avx2
+                                                    : Isa::baseline;
+  return best;
+}
+
+/// By its name; Error if there is none of that name or this machine has not got it.
+inline Isa isa_named(std::string_view name) {
+  for (Isa isa : all_isas) {
+    if (to_string(isa) != name) continue;
+    require(is_supported(isa), "this machine has no ", name, "; its best is ", to_string(best_isa()));
+    return isa;
+  }
+  fail("unknown instruction set '", name, "': baseline, avx2 and avx512 are known");
+}
+
+}  // namespace plainnet

@@ -1,0 +1,155 @@
+#pragma once
+// Matrix product with a right-hand side that is packed once: rows · B + bias, then an optional leaky ReLU.
+
+#include <algorithm>
+
+#include "plainnet/core/aligned.hpp"
+#include "plainnet/core/thread_pool.hpp"
+#include "plainnet/kernels/dispatch.hpp"
+#include "plainnet/kernels/simd.hpp"
+
+namespace plainnet::kernels {
+
+/// Where a matrix lies: element (row, column) at data[row · row_stride + column · column_stride].
+template <class T>
+struct StridedMatrix {
+  const T* data;
+  Index rows;
+  Index columns;
+  Index row_stride;
+  Index column_stride;
+
+  const T& operator()(Index row, Index column) const { return data[row * row_stride + column * column_stride]; }
+};
+
+/// Columns in a panel of a packed matrix: two vectors.
+template <class T>
+Index matmul_panel_columns(Isa isa) {
+  const Index bytes = isa == Isa::avx512 ? 64 : isa == Isa::avx2 ? 32 : 16;
+  return 2 * bytes / static_cast<Index>(sizeof(T));
+}
+
+/// Most rows of a register block of any instruction set.
+inline constexpr Index matmul_most_rows = 14;
+
+/// Rows that are packed at a time: so many that they stay in a 1 to 2 MB L2 beside a panel, since every panel of
+/// weights is read once for each such portion; whole register blocks.
+template <class T>
+Index matmul_rows_in_cache(Index depth) {
+  constexpr Index bytes = 1 << 20;
+  const Index rows = bytes / (std::max<Index>(1, depth) * static_cast<Index>(sizeof(T)));
+  const Index unit = 42;  // a multiple of 14 and of 6
+  return std::clamp<Index>(rows / unit * unit, unit, 8 * unit);
+}
+
+/// A (depth, columns) matrix as panels of some columns each, (panel, depth, column in panel), zeros after the last
+/// column; and the bias that is added to every row of a product.
+template <class T>
+struct PackedMatrix {
+  Isa isa = Isa::baseline;
+  Index depth = 0;
+  Index columns = 0;
+  AlignedVector<T> panels;
+  AlignedVector<T> bias;
+
+  Index panel_count() const {
+    const Index width = matmul_panel_columns<T>(isa);
+    return (columns + width - 1) / width;
+  }
+};
+
+/// Packs `matrix` (depth, columns), converting each element; `bias` has `columns` elements or is null.
+template <class T, class Source>
+PackedMatrix<T> pack_matrix(const StridedMatrix<Source>& matrix, const Source* bias, Isa isa) {
+  PackedMatrix<T> packed{.isa = isa, .depth = matrix.rows, .columns = matrix.columns, .panels = {}, .bias = {}};
+  const Index width = matmul_panel_columns<T>(isa);
+  const Index padded_columns = checked_multiply(packed.panel_count(), width);
+  packed.panels.assign(static_cast<std::size_t>(checked_multiply(padded_columns, packed.depth)), T{0});
+  packed.bias.assign(static_cast<std::size_t>(padded_columns), T{0});
+  constexpr Index chunk = 64;  // rows of the panel that are filled while they are in L1
+  for (Index first = 0; first < packed.columns; first += width) {
+    T* panel = packed.panels.data() + first * packed.depth;
+    const Index count = std::min(width, packed.columns - first);
+    for (Index begin = 0; begin < packed.depth; begin += chunk) {
+      const Index end = std::min(begin + chunk, packed.depth);
+      for (Index c = 0; c < count; ++c) {
+        for (Index k = begin; k < end; ++k) panel[k * width + c] = static_cast<T>(matrix(k, first + c));
+      }
+    }
+  }
+  if (bias) std::transform(bias, bias + packed.columns, packed.bias.begin(), [](Source x) { return static_cast<T>(x); });
+  return packed;
+}
+
+/// Slope of a leaky ReLU.
+template <class T>
+struct LeakySlope {
+  T value;
+};
+
+/// Rows of a matrix in memory, as the left-hand side of a product. A source of rows has
+/// `pack(first, count, height, packed)`, which writes rows first … first + count − 1 as packed[k · height + r], and
+/// zeros for the rows up to `height`.
+template <class T>
+struct MatrixRows {
+  const T* data;
+  Index stride;
+  Index depth;
+
+  void pack(Index first, Index count, Index height, T* packed) const {
+    constexpr Index chunk = 64;
+    for (Index begin = 0; begin < depth; begin += chunk) {
+      const Index end = std::min(begin + chunk, depth);
+      for (Index r = 0; r < height; ++r) {
+        const T* row = data + (first + r) * stride;
+        for (Index k = begin; k < end; ++k) packed[k * height + r] = r < count ? row[k] : T{0};
+      }
+    }
+  }
+};
+
+}  // namespace plainnet::kernels
+
+#define PLAINNET_KERNEL "plainnet/kernels/matmul.inl"
+#include "plainnet/kernels/for_each_isa.hpp"
+
+namespace plainnet::kernels {
+
+template <class T, class Rows>
+void multiply_part(const Rows& rows, Range row_range, const PackedMatrix<T>& b, Range panels,
+                   const LeakySlope<T>* slope, T* out, Index out_stride, T* scratch) {
+  PLAINNET_DISPATCH(b.isa, multiply<T>(rows, row_range, b, panels, slope, out, out_stride, scratch));
+}
+
+/// Elements of scratch memory that multiply() needs for each thread.
+template <class T>
+Index matmul_scratch(Index depth) {
+  return checked_multiply(matmul_rows_in_cache<T>(depth) + matmul_most_rows, depth);
+}
+
+/// out (row_count, b.columns) = act(rows · b + bias), row r at out + r · out_stride. `scratch` has
+/// matmul_scratch<T>(b.depth) elements for each thread of the pool. The result does not depend on their number.
+template <class T, class Rows>
+void multiply(const Rows& rows, Index row_count, const PackedMatrix<T>& b, const LeakySlope<T>* slope, T* out,
+              Index out_stride, T* scratch, ThreadPool& pool) {
+  const Index scratch_size = matmul_scratch<T>(b.depth);
+  // Threads share out the longer side: each then reads its own part of the larger operand only.
+  const Index panels = b.panel_count();
+  const Index row_units = (row_count + matmul_most_rows - 1) / matmul_most_rows;
+  const bool by_rows = row_count > b.columns && row_units >= pool.size();
+  pool.run([&](Index thread) {
+    Range row_range{0, row_count};
+    Range panel_range{0, panels};
+    if (by_rows) {
+      const Range units = part_of(row_units, pool.size(), thread);
+      row_range = {units.begin * matmul_most_rows, std::min(units.end * matmul_most_rows, row_count)};
+    } else {
+      panel_range = part_of(panels, pool.size(), thread);
+    }
+    if (row_range.size() > 0 && panel_range.size() > 0) {
+      multiply_part<T>(rows, row_range, b, panel_range, slope, out, out_stride, scratch + thread * scratch_size);
+    }
+  });
+}
+
+}  // namespace plainnet::kernels
