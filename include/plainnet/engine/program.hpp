@@ -34,6 +34,14 @@ class Program {
     features_.push_back({std::move(name), static_cast<Index>(operations_.size())});
   }
 
+  /// Any layer that has no overload below: one of training, or one that an engine does not know yet.
+  template <class L>
+  void append(const L&) {
+    static_assert(never<L>,
+                  "An engine runs folded networks only: fold this layer first (plainnet/fold/fold.hpp), or give "
+                  "Program an append() for it.");
+  }
+
   void append(const Conv2d<T>& conv) { append(conv, std::nullopt); }
 
   void append(const FoldedSeriesActivation<T>& act) {
@@ -63,6 +71,9 @@ class Program {
   }
 
  private:
+  template <class>
+  static constexpr bool never = false;
+
   void append(const Conv2d<T>& conv, std::optional<T> slope) {
     ConvolutionOperation<T> operation{
         kernels::pack_convolution(conv.weight.data(), conv.bias ? conv.bias->data() : nullptr, conv.in_channels(),

@@ -18,39 +18,58 @@ struct BlockResult {
   Index stride;
 };
 
-/// k in ascending order for every element, so that a result never depends on how a map is cut into blocks.
+/// Summed in portions of so many terms, and the portions then: a running sum over 4096 terms would carry four times the
+/// rounding error (measured on vanillanet_5's logits), and 256 keeps the additions to memory below 1 % of the work.
+inline constexpr Index terms_in_portion = 256;
+
+/// k in ascending order for every element, in portions that do not depend on the block, so that a result never depends
+/// on how a map is cut into blocks.
 template <class T, Index rows>
 inline void multiply_block(Index depth, const T* a, const T* b, const BlockResult<T>& result) {
   using S = Simd<T>;
   using V = typename S::Vector;
   constexpr Index vectors = MatmulBlock<T>::vectors;
-  V sum[rows][vectors];
+  V total[rows][vectors];
 #pragma GCC unroll 16
   for (Index r = 0; r < rows; ++r) {
 #pragma GCC unroll 2
-    for (Index v = 0; v < vectors; ++v) sum[r][v] = S::broadcast(T{0});
+    for (Index v = 0; v < vectors; ++v) total[r][v] = S::load(result.bias + v * S::lanes);
   }
-  for (Index k = 0; k < depth; ++k) {
-    V column[vectors];
+  for (Index begin = 0; begin < depth; begin += terms_in_portion) {
+    const Index end = begin + terms_in_portion < depth ? begin + terms_in_portion : depth;
+    V sum[rows][vectors];
+#pragma GCC unroll 16
+    for (Index r = 0; r < rows; ++r) {
 #pragma GCC unroll 2
-    for (Index v = 0; v < vectors; ++v) {
-      column[v] = S::load(b + v * S::lanes);
-      __builtin_prefetch(b + v * S::lanes + 8 * MatmulBlock<T>::columns);
+      for (Index v = 0; v < vectors; ++v) sum[r][v] = S::broadcast(T{0});
+    }
+    for (Index k = begin; k < end; ++k) {
+      V column[vectors];
+#pragma GCC unroll 2
+      for (Index v = 0; v < vectors; ++v) {
+        column[v] = S::load(b + v * S::lanes);
+        __builtin_prefetch(b + v * S::lanes + 8 * MatmulBlock<T>::columns);
+      }
+#pragma GCC unroll 16
+      for (Index r = 0; r < rows; ++r) {
+        const V pixel = S::broadcast(a[r]);
+#pragma GCC unroll 2
+        for (Index v = 0; v < vectors; ++v) sum[r][v] = S::fma(pixel, column[v], sum[r][v]);
+      }
+      a += rows;
+      b += MatmulBlock<T>::columns;
     }
 #pragma GCC unroll 16
     for (Index r = 0; r < rows; ++r) {
-      const V pixel = S::broadcast(a[r]);
 #pragma GCC unroll 2
-      for (Index v = 0; v < vectors; ++v) sum[r][v] = S::fma(pixel, column[v], sum[r][v]);
+      for (Index v = 0; v < vectors; ++v) total[r][v] = S::add(total[r][v], sum[r][v]);
     }
-    a += rows;
-    b += MatmulBlock<T>::columns;
   }
 #pragma GCC unroll 16
   for (Index r = 0; r < rows; ++r) {
 #pragma GCC unroll 2
     for (Index v = 0; v < vectors; ++v) {
-      V x = S::add(sum[r][v], S::load(result.bias + v * S::lanes));
+      V x = total[r][v];
       if (result.slope) {
         // x < 0 ? slope · x : x, without a comparison: relu(x) − slope · relu(−x), of which one term is zero.
         const V negative = S::relu(S::mul(x, S::broadcast(T{-1})));

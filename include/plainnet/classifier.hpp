@@ -1,0 +1,101 @@
+#pragma once
+// A picture in, the likeliest classes out: the lines that most users need.
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "plainnet/engine/engine.hpp"
+#include "plainnet/image/preprocess.hpp"
+#include "plainnet/model.hpp"
+
+namespace plainnet {
+
+struct ClassifierOptions {
+  ModelOptions model = {};
+  std::vector<std::string> labels = {};  // one for each class; empty: none
+  Index threads = 1;
+};
+
+struct Prediction {
+  Index index = 0;           // of the class
+  std::string label;         // empty if there are no labels
+  float probability = 0.0f;  // softmax of the logits
+};
+
+/// Softmax, in double: p_i = exp(z_i − max z) / Σ_j exp(z_j − max z).
+inline std::vector<float> softmax(std::span<const float> logits) {
+  const double largest = logits.empty() ? 0.0 : *std::max_element(logits.begin(), logits.end());
+  double sum = 0.0;
+  for (float logit : logits) sum += std::exp(logit - largest);
+  std::vector<float> probabilities;
+  for (float logit : logits) probabilities.push_back(static_cast<float>(std::exp(logit - largest) / sum));
+  return probabilities;
+}
+
+/// The `top` largest of `probabilities`, largest first, equal ones in the order of their classes.
+inline std::vector<Prediction> top_predictions(std::span<const float> probabilities,
+                                               std::span<const std::string> labels, Index top) {
+  std::vector<Index> order(probabilities.size());
+  std::iota(order.begin(), order.end(), Index{0});
+  const auto at = [](const auto& items, Index i) -> const auto& { return items[static_cast<std::size_t>(i)]; };
+  const Index count = std::clamp<Index>(top, 0, static_cast<Index>(order.size()));
+  std::partial_sort(order.begin(), order.begin() + count, order.end(), [&](Index a, Index b) {
+    return at(probabilities, a) != at(probabilities, b) ? at(probabilities, a) > at(probabilities, b) : a < b;
+  });
+  std::vector<Prediction> predictions;
+  for (Index i = 0; i < count; ++i) {
+    const Index index = at(order, i);
+    predictions.push_back({index, labels.empty() ? std::string() : at(labels, index), at(probabilities, index)});
+  }
+  return predictions;
+}
+
+/// A network, folded and prepared for one picture at a time. Immutable: threads that classify at once share one
+/// classifier, each with a workspace of its own.
+class Classifier {
+ public:
+  /// Folds if need be. Error if the checkpoint or the labels do not fit.
+  explicit Classifier(const Model& model, const ClassifierOptions& options = {})
+      : preprocessing_(model.variant().preprocessing),
+        labels_(options.labels),
+        engine_(std::visit(
+            [&](const auto& folded) {
+              return prepare(folded, model.variant().input_shape(), {.threads = options.threads});
+            },
+            load_folded<float>(model, {.threads = options.threads}, &load_report_))) {
+    require(labels_.empty() || static_cast<Index>(labels_.size()) == model.classes(), labels_.size(), " labels for ",
+            model.classes(), " classes: are they of another model?");
+  }
+
+  explicit Classifier(const std::filesystem::path& weights, const ClassifierOptions& options = {})
+      : Classifier(open_model(weights, options.model), options) {}
+
+  const Engine& engine() const { return engine_; }
+  const Preprocessing& preprocessing() const { return preprocessing_; }
+  const std::vector<std::string>& labels() const { return labels_; }
+  const LoadReport& load_report() const { return load_report_; }
+  Workspace<float> workspace() const { return engine_.workspace(); }
+
+  /// Resizes, crops and normalises `image` as the variant wants it and returns its `top` likeliest classes.
+  std::vector<Prediction> classify(const Image& image, Workspace<float>& workspace, Index top = 5) const {
+    const Tensor<float> input = preprocess(image, preprocessing_);
+    const TensorView<const float> logits = engine_.run(input, workspace);
+    const std::span<const float> values(logits.data(), static_cast<std::size_t>(logits.shape().channels));
+    return top_predictions(softmax(values), labels_, top);
+  }
+
+  /// The same with a workspace for this call only.
+  std::vector<Prediction> classify(const Image& image, Index top = 5) const {
+    Workspace<float> temporary = workspace();
+    return classify(image, temporary, top);
+  }
+
+ private:
+  Preprocessing preprocessing_;
+  std::vector<std::string> labels_;
+  LoadReport load_report_;
+  Engine engine_;
+};
+
+}  // namespace plainnet

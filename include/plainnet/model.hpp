@@ -1,0 +1,125 @@
+#pragma once
+// From a checkpoint's file to a network, as trained or folded, of whatever family it holds.
+
+#include <charconv>
+#include <filesystem>
+#include <optional>
+
+#include "plainnet/fold/fold.hpp"
+#include "plainnet/io/load.hpp"
+#include "plainnet/io/safetensors.hpp"
+#include "plainnet/networks/recognize.hpp"
+
+namespace plainnet {
+
+struct ModelOptions {
+  std::string variant = {};             // of variants(); empty: told from the tensors
+  std::optional<double> slope = {};     // of annealed activations; none: the file's own, else 1
+};
+
+/// A checkpoint that was opened and recognised, its tensors not yet read.
+struct Model {
+  StateDict tensors;
+  Recognized recognized;
+  double slope;
+
+  const Variant& variant() const { return *recognized.variant; }
+  bool is_folded() const { return recognized.form == Form::folded; }
+
+  /// Logits of a run.
+  Index classes() const {
+    return std::visit([](const auto& config) { return config.classes; }, recognized.config);
+  }
+};
+
+namespace detail {
+
+/// Metadata that says at which slope of the annealed activations the tensors were trained.
+inline constexpr std::string_view slope_key = "plainnet.activation_slope";
+inline constexpr std::string_view model_key = "plainnet.model";
+
+inline std::optional<double> stored_slope(const StateDict& tensors) {
+  const auto entry = tensors.metadata.find(std::string(slope_key));
+  if (entry == tensors.metadata.end()) return std::nullopt;
+  const std::string& text = entry->second;
+  double slope = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), slope);
+  require(error == std::errc() && end == text.data() + text.size(), tensors.source, ": ", slope_key, " is '",
+          printable(text), "', not a number");
+  return slope;
+}
+
+inline double slope_of(const StateDict& tensors, const Recognized& recognized, std::optional<double> wanted) {
+  const std::optional<double> stored = stored_slope(tensors);
+  const double slope = wanted.value_or(stored.value_or(1.0));
+  require(slope >= 0.0 && slope <= 1.0, "a slope of annealed activations lies in 0 … 1, not at ", slope);
+  if (recognized.form == Form::folded) {
+    require(!recognized.keeps_activations || wanted || stored, tensors.source,
+            ": holds annealed activations, but neither the file nor you say their slope");
+    require(recognized.keeps_activations == (slope != 1.0), tensors.source, ": was folded ",
+            recognized.keeps_activations ? "with its annealed activations kept, which a slope of 1 contradicts"
+                                         : concatenate("at slope 1; a slope of ", slope, " contradicts that"));
+  }
+  return slope;
+}
+
+}  // namespace detail
+
+/// Recognises what `tensors` hold. Error if it is no variant, or not the one that is asked for.
+inline Model open_model(StateDict tensors, const ModelOptions& options = {}) {
+  const Recognized recognized = recognize(tensors, options.variant);
+  const double slope = detail::slope_of(tensors, recognized, options.slope);
+  return {std::move(tensors), recognized, slope};
+}
+
+inline Model open_model(const std::filesystem::path& path, const ModelOptions& options = {}) {
+  return open_model(open_safetensors(path), options);
+}
+
+/// The network as trained. Error if the file holds the folded form, or tensors are missing, unexpected or misshapen.
+template <class T>
+AnyTrained<T> load_trained(const Model& model, LoadReport* report = nullptr) {
+  require(!model.is_folded(), model.tensors.source,
+          ": holds the folded form, from which the trained form cannot be had back");
+  AnyTrained<T> network = make_trained<T>(model.recognized.config, model.slope);
+  std::visit(
+      [&](auto& trained) {
+        const LoadReport loaded = load(trained, model.tensors);
+        if (report) *report = loaded;
+      },
+      network);
+  return network;
+}
+
+/// The folded network: read, if the file holds that form, else folded from the trained form.
+template <class T>
+AnyFolded<T> load_folded(const Model& model, const FoldOptions& options = {}, LoadReport* report = nullptr) {
+  if (!model.is_folded()) {
+    return std::visit([&](const auto& trained) -> AnyFolded<T> { return fold(trained, options).network; },
+                      load_trained<T>(model, report));
+  }
+  AnyFolded<T> network = make_folded<T>(model.recognized.config, model.slope);
+  std::visit(
+      [&](auto& folded) {
+        const LoadReport loaded = load(folded, model.tensors);
+        if (report) *report = loaded;
+      },
+      network);
+  return network;
+}
+
+/// The tensors of a folded network as its file holds them, with what their shapes do not tell as metadata.
+template <class Folded>
+StateDict folded_state_dict(const Folded& network, const std::string& variant) {
+  StateDict tensors = to_state_dict(network);
+  tensors.metadata[std::string(detail::model_key)] = variant;
+  tensors.metadata["format"] = "pt";
+  if (network.slope() != 1.0) {
+    char text[32];
+    const auto [end, error] = std::to_chars(text, text + sizeof text, network.slope());
+    tensors.metadata[std::string(detail::slope_key)] = std::string(text, end);
+  }
+  return tensors;
+}
+
+}  // namespace plainnet

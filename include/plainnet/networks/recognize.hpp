@@ -1,0 +1,127 @@
+#pragma once
+// Which network a checkpoint holds, told from the names and shapes of its tensors.
+
+#include <optional>
+
+#include "plainnet/io/state_dict.hpp"
+#include "plainnet/networks/registry.hpp"
+
+namespace plainnet {
+
+enum class Form { trained, folded };
+
+struct Recognized {
+  const Variant* variant;  // the row
+  NetworkConfig config;    // the row's, with the file's own number of classes, act_num and input channels
+  Form form;
+  bool keeps_activations;  // folded at a slope other than 1: the annealed activations are still there
+};
+
+namespace detail {
+
+/// What the names and shapes of a VanillaNet's tensors tell: all but strides and adaptive pools.
+struct VanillaNetTraits {
+  Form form = Form::trained;
+  bool keeps_activations = false;
+  VanillaNetConfig config;
+};
+
+inline std::optional<VanillaNetTraits> vanillanet_traits(const StateDict& tensors) {
+  VanillaNetTraits traits;
+  const auto extent = [&](const std::string& name, std::size_t rank, std::size_t i) {
+    const StoredTensor* tensor = tensors.find(name);
+    require(tensor && tensor->extents.rank() == rank && tensor->extents.elements() > 0, tensors.source,
+            ": looks like a VanillaNet, but ", name, " is ",
+            tensor ? concatenate("of shape ", to_string(tensor->extents)) : std::string("missing"));
+    return tensor->extents[i];
+  };
+  std::string first, last, conv, series;
+  if (tensors.find("stem1.0.weight")) {
+    first = "stem1.0.weight", series = "stem2.2.weight", conv = ".conv2.0.weight", last = "cls2.0.weight";
+  } else if (tensors.find("stem.0.weight") && tensors.find("stem.1.weight")) {
+    traits.form = Form::folded;
+    first = "stem.0.weight", series = "stem.1.weight", conv = ".conv.weight", last = "cls.2.weight";
+  } else if (tensors.find("stem.0.0.weight")) {
+    traits.form = Form::folded;
+    traits.keeps_activations = true;
+    first = "stem.0.0.weight", series = "stem.1.weight", conv = ".conv.2.weight", last = "cls.2.2.weight";
+  } else {
+    return std::nullopt;
+  }
+  traits.config.in_channels = extent(first, 4, 1);
+  traits.config.widths = {extent(first, 4, 0)};
+  traits.config.act_num = extent(series, 4, 2) / 2;
+  traits.config.classes = extent(last, 4, 0);
+  for (Index i = 0; tensors.find(concatenate("stages.", i, conv)); ++i) {
+    traits.config.widths.push_back(extent(concatenate("stages.", i, conv), 4, 0));
+  }
+  return traits;
+}
+
+inline std::string join(const std::vector<Index>& numbers) {
+  std::string text;
+  for (Index number : numbers) text += (text.empty() ? "" : ", ") + std::to_string(number);
+  return text;
+}
+
+/// How unlike two lists of widths are: positions that differ, and those that only one has.
+inline std::size_t unlikeness(const std::vector<Index>& a, const std::vector<Index>& b) {
+  std::size_t count = std::max(a.size(), b.size()) - std::min(a.size(), b.size());
+  for (std::size_t i = 0; i < std::min(a.size(), b.size()); ++i) count += a[i] == b[i] ? 0 : 1;
+  return count;
+}
+
+/// The row that a VanillaNet's widths belong to; where several do, the one that the file itself names.
+inline const Variant& vanillanet_row(const StateDict& tensors, const std::vector<Index>& widths) {
+  std::vector<const Variant*> rows;
+  for (const Variant& variant : variants()) {
+    if (std::holds_alternative<VanillaNetConfig>(variant.config)) rows.push_back(&variant);
+  }
+  const auto widths_of = [](const Variant* row) -> const auto& {
+    return std::get<VanillaNetConfig>(row->config).widths;
+  };
+  std::vector<const Variant*> same;
+  std::copy_if(rows.begin(), rows.end(), std::back_inserter(same),
+               [&](const Variant* row) { return widths_of(row) == widths; });
+  if (same.size() == 1) return *same.front();
+  const auto named = tensors.metadata.find("plainnet.model");
+  std::string candidates;
+  for (const Variant* row : same) {
+    if (named != tensors.metadata.end() && row->name == named->second) return *row;
+    candidates += (candidates.empty() ? "" : " or ") + row->name;
+  }
+  require(same.empty(), tensors.source, ": its tensors fit ", candidates,
+          ", which differ only in strides and pooling: name the model");
+  std::stable_sort(rows.begin(), rows.end(), [&](const Variant* a, const Variant* b) {
+    return unlikeness(widths_of(a), widths) < unlikeness(widths_of(b), widths);
+  });
+  fail(tensors.source, ": a VanillaNet of widths ", join(widths), ", which is none of the known variants; the nearest are ",
+       rows[0]->name, " (", join(widths_of(rows[0])), ") and ", rows[1]->name, " (", join(widths_of(rows[1])), ")");
+}
+
+}  // namespace detail
+
+/// The network that a checkpoint holds: the variant called `name`, or, where that is empty, the one that its tensors
+/// fit. Error if they fit none or several, with the nearest and what differs. Other numbers of classes, other act_num
+/// and other input channels than a row's are the file's right.
+inline Recognized recognize(const StateDict& tensors, std::string_view name = "") {
+  const Variant* const wanted = name.empty() ? nullptr : &variant_named(name);
+  const auto traits = detail::vanillanet_traits(tensors);
+  if (!traits) {
+    fail(tensors.source, ": no known network", wanted ? concatenate(", so not ", name) : std::string(),
+         tensors.size() == 0 ? concatenate("; it holds no tensors")
+                             : concatenate("; its first tensor is '", detail::printable(tensors.begin()->name),
+                                           "', a VanillaNet has stem1.0.weight (as trained) or stem.0.weight (folded)"));
+  }
+  const Variant& row = wanted ? *wanted : detail::vanillanet_row(tensors, traits->config.widths);
+  VanillaNetConfig config = std::get<VanillaNetConfig>(row.config);
+  require(config.widths == traits->config.widths, tensors.source, ": holds a VanillaNet of widths ",
+          detail::join(traits->config.widths), "; ", row.name, " has ", detail::join(config.widths),
+          ": is it another variant?");
+  config.classes = traits->config.classes;
+  config.act_num = traits->config.act_num;
+  config.in_channels = traits->config.in_channels;
+  return {&row, config, traits->form, traits->keeps_activations};
+}
+
+}  // namespace plainnet

@@ -1,0 +1,94 @@
+#pragma once
+// All variants of all families by name, and networks of a family that is known at run time. A family adds its
+// alternative to each of the three types below.
+
+#include <algorithm>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "plainnet/networks/parameters.hpp"
+#include "plainnet/networks/vanillanet_variants.hpp"
+
+namespace plainnet {
+
+using NetworkConfig = std::variant<VanillaNetConfig>;
+
+/// A network as trained, of any family.
+template <class T>
+using AnyTrained = std::variant<VanillaNet<T>>;
+
+/// A folded network of any family.
+template <class T>
+using AnyFolded = std::variant<FoldedVanillaNet<T>>;
+
+template <class T>
+AnyTrained<T> make_trained(const NetworkConfig& config, double slope = 1.0) {
+  return VanillaNet<T>(std::get<VanillaNetConfig>(config), slope);
+}
+
+template <class T>
+AnyFolded<T> make_folded(const NetworkConfig& config, double slope = 1.0) {
+  return FoldedVanillaNet<T>(std::get<VanillaNetConfig>(config), slope);
+}
+
+struct Variant {
+  std::string name;
+  std::string family;
+  NetworkConfig config;
+  Preprocessing preprocessing;
+  double published_top1;   // %, on ImageNet-1k; 0: none
+  std::string checkpoint;  // address of the published file; empty: none
+
+  /// (N, size, size, 3) in the size that its published accuracy is measured at.
+  Shape input_shape(Index batch = 1) const { return {batch, preprocessing.size, preprocessing.size, 3}; }
+};
+
+inline const std::vector<Variant>& variants() {
+  static const std::vector<Variant> all = [] {
+    std::vector<Variant> rows;
+    for (const VanillaNetVariant& row : vanillanet_variants()) {
+      rows.push_back({row.name, "VanillaNet", row.config, row.preprocessing, row.published_top1, row.checkpoint});
+    }
+    return rows;
+  }();
+  return all;
+}
+
+namespace detail {
+
+/// Levenshtein distance: letters to add, drop or change to get from one name to the other.
+inline std::size_t edit_distance(std::string_view a, std::string_view b) {
+  std::vector<std::size_t> row(b.size() + 1);
+  for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
+  for (std::size_t i = 1; i <= a.size(); ++i) {
+    std::size_t diagonal = row[0];
+    row[0] = i;
+    for (std::size_t j = 1; j <= b.size(); ++j) {
+      const std::size_t change = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
+      diagonal = row[j];
+      row[j] = std::min({row[j] + 1, row[j - 1] + 1, change});
+    }
+  }
+  return row.back();
+}
+
+}  // namespace detail
+
+/// The row of that name; Error with the nearest names if there is none.
+inline const Variant& variant_named(std::string_view name) {
+  std::vector<std::pair<std::size_t, const Variant*>> nearest;
+  for (const Variant& variant : variants()) {
+    if (variant.name == name) return variant;
+    nearest.emplace_back(detail::edit_distance(variant.name, name), &variant);
+  }
+  std::stable_sort(nearest.begin(), nearest.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  std::string names;
+  for (std::size_t i = 0; i < std::min<std::size_t>(3, nearest.size()); ++i) {
+    names += (i == 0 ? "" : ", ") + nearest[i].second->name;
+  }
+  fail("unknown model '", name.substr(0, 100), "'; the nearest known are ", names);
+}
+
+}  // namespace plainnet
