@@ -20,6 +20,13 @@ inline Index checked_multiply(Index a, Index b) {
   return a * b;
 }
 
+/// a + b for sizes, an Error instead of an overflow.
+inline Index checked_add(Index a, Index b) {
+  require(a >= 0 && b >= 0, "negative size: ", a, " plus ", b);
+  require(a <= std::numeric_limits<Index>::max() - b, "size overflow: ", a, " plus ", b);
+  return a + b;
+}
+
 /// Shape of a feature map, channels last: element (n, y, x, c) lies at ((n·height + y)·width + x)·channels + c.
 struct Shape {
   Index batch = 1;

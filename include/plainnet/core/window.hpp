@@ -49,18 +49,28 @@ struct Window {
   bool is_pointwise() const { return kernel == Extent2D{1} && stride == Extent2D{1} && padding == Padding{0}; }
 };
 
+namespace detail {
+
+/// From the first to the last pixel that a window sees along one axis, both included.
+inline Index window_extent(Index kernel, Index dilation) {
+  return checked_add(checked_multiply(dilation, kernel - 1), 1);
+}
+
+}  // namespace detail
+
 /// Positions of a window along one axis: round((in + before + after − dilation·(kernel − 1) − 1) / stride) + 1;
-/// 0 where the window is larger than the padded input.
+/// 0 where not one fits.
 inline Index output_extent(Index in, Index kernel, Index stride, Index dilation, Index before, Index after,
                            Rounding rounding) {
   require(in >= 0 && kernel >= 1 && stride >= 1 && dilation >= 1 && before >= 0 && after >= 0,
           "window needs kernel, stride and dilation of at least 1 and no negative padding; found kernel ", kernel,
           ", stride ", stride, ", dilation ", dilation, ", padding ", before, " and ", after);
-  const Index room = in + before + after - dilation * (kernel - 1) - 1;
-  if (room < 0) return 0;
-  if (rounding == Rounding::floor) return room / stride + 1;
-  const Index positions = (room + stride - 1) / stride + 1;
-  return (positions - 1) * stride >= in + before ? positions - 1 : positions;
+  const Index padded = checked_add(checked_add(in, before), after);
+  const Index room = padded - detail::window_extent(kernel, dilation);
+  if (rounding == Rounding::floor) return room < 0 ? 0 : room / stride + 1;
+  if (room <= -stride) return 0;  // even a first window would reach a stride or more over the end
+  const auto rounded_up = [stride](Index a) { return a / stride + (a % stride > 0 ? 1 : 0); };
+  return std::min(rounded_up(room) + 1, rounded_up(in + before));
 }
 
 /// The map that a window produces, with `channels` channels. Error if not one window fits.
@@ -80,8 +90,11 @@ inline Shape output_shape(const Shape& in, const Window& window, Index channels)
 /// TensorFlow's SAME rule for `in`: out = ceil(in / stride), the odd row or column of padding at the end.
 inline Padding same_padding(const Shape& in, const Window& window) {
   const auto total = [](Index extent, Index kernel, Index stride, Index dilation) {
-    const Index out = (extent + stride - 1) / stride;
-    return std::max<Index>(0, (out - 1) * stride + dilation * (kernel - 1) + 1 - extent);
+    require(extent >= 1 && kernel >= 1 && stride >= 1 && dilation >= 1,
+            "SAME padding needs an extent, kernel, stride and dilation of at least 1; found ", extent, ", ", kernel, ", ",
+            stride, " and ", dilation);
+    const Index last = (extent - 1) / stride * stride;  // where the last window begins, before padding
+    return std::max<Index>(0, checked_add(last, detail::window_extent(kernel, dilation)) - extent);
   };
   const Index vertical = total(in.height, window.kernel.height, window.stride.height, window.dilation.height);
   const Index horizontal = total(in.width, window.kernel.width, window.stride.width, window.dilation.width);

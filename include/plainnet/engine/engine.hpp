@@ -28,7 +28,10 @@ class Workspace {
   const T* maps() const { return memory_.data(); }
   T* scratch() { return memory_.data() + maps_; }
   Index size() const { return static_cast<Index>(memory_.size()); }
+  /// Elements for intermediate maps.
+  Index maps_size() const { return maps_; }
   ThreadPool& pool() { return *pool_; }
+  Index threads() const { return pool_ ? pool_->size() : 0; }
 
  private:
   AlignedVector<T> memory_;
@@ -46,19 +49,21 @@ class BasicEngine {
     require(options.threads >= 1, "an engine needs at least one thread, not ", options.threads);
     require(input.batch >= 1 && input.height >= 1 && input.width >= 1, "an engine needs a non-empty input, not ",
             to_string(input));
+    require(!program_->operations().empty(), "an engine needs a program of at least one operation");
     shapes_.push_back(input);
     Index scratch = 0;
     for (const Operation<T>& operation : program_->operations()) {
       std::visit(
           [&](const auto& op) {
-            macs_ += op.macs(shapes_.back());
+            macs_ = checked_add(macs_, op.macs(shapes_.back()));
             scratch = std::max(scratch, op.scratch());
             shapes_.push_back(op.output_shape(shapes_.back()));
           },
           operation);
     }
     plan_ = plan_memory(lifetimes(), granularity);
-    scratch_ = (scratch + granularity - 1) / granularity * granularity;
+    scratch_ = checked_add(scratch, granularity - 1) / granularity * granularity;
+    workspace_elements_ = checked_add(plan_.size, checked_multiply(scratch_, options.threads));
   }
 
   const Shape& input_shape() const { return shapes_.front(); }
@@ -79,9 +84,9 @@ class BasicEngine {
   }
 
   /// Bytes of one workspace.
-  Index workspace_bytes() const { return workspace_elements() * static_cast<Index>(sizeof(T)); }
+  Index workspace_bytes() const { return checked_multiply(workspace_elements_, sizeof(T)); }
 
-  Workspace<T> workspace() const { return Workspace<T>(workspace_elements(), plan_.size, options_.threads); }
+  Workspace<T> workspace() const { return Workspace<T>(workspace_elements_, plan_.size, options_.threads); }
 
   /// The same weights for another shape.
   BasicEngine prepared_for(const Shape& input) const { return BasicEngine(program_, input, options_); }
@@ -92,16 +97,17 @@ class BasicEngine {
   TensorView<const T> run(TensorView<const T> in, Workspace<T>& workspace) const {
     require(in.shape() == input_shape(), "this engine was prepared for ", to_string(input_shape()), " and was given ",
             to_string(in.shape()));
-    require(workspace.size() == workspace_elements() && workspace.pool().size() == options_.threads,
-            "this workspace was made by another engine");
+    require(fits(workspace), "this workspace was made by another engine");
     run_checked(in, workspace);
     return view(workspace, static_cast<Index>(shapes_.size()) - 1);
   }
 
-  /// Names and values of the stages' outputs after a run, in order; empty unless options.keep_features.
+  /// Names and values of the stages' outputs after a run, in order; empty unless options.keep_features. Error if the
+  /// workspace is another engine's.
   std::vector<std::pair<std::string_view, TensorView<const T>>> features(const Workspace<T>& workspace) const {
     std::vector<std::pair<std::string_view, TensorView<const T>>> all;
     if (!options_.keep_features) return all;
+    require(fits(workspace), "this workspace was made by another engine");
     for (const auto& feature : program_->features()) all.emplace_back(feature.name, view(workspace, feature.value));
     return all;
   }
@@ -109,7 +115,10 @@ class BasicEngine {
  private:
   static constexpr Index granularity = static_cast<Index>(alignment / sizeof(T));
 
-  Index workspace_elements() const { return plan_.size + scratch_ * options_.threads; }
+  bool fits(const Workspace<T>& workspace) const {
+    return workspace.size() == workspace_elements_ && workspace.maps_size() == plan_.size &&
+           workspace.threads() == options_.threads;
+  }
 
   /// Of the values that operations write; the input is the caller's.
   std::vector<Lifetime> lifetimes() const {
@@ -145,6 +154,7 @@ class BasicEngine {
   std::vector<Shape> shapes_;  // of value i
   MemoryPlan plan_;            // of value i + 1
   Index scratch_ = 0;          // elements for each thread
+  Index workspace_elements_ = 0;
   Index macs_ = 0;
 };
 

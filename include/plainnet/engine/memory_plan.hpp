@@ -35,16 +35,16 @@ inline MemoryPlan plan_memory(const std::vector<Lifetime>& values, Index granula
   MemoryPlan plan{.offsets = std::vector<Index>(values.size()), .size = 0};
   std::vector<Index> placed;  // by offset
   for (const Index value : order) {
-    const Index size = (at(values, value).size + granularity - 1) / granularity * granularity;
+    const Index size = checked_add(at(values, value).size, granularity - 1) / granularity * granularity;
     Index offset = 0;
     for (const Index other : placed) {
       if (!at(values, value).overlaps(at(values, other))) continue;
-      if (offset + size <= at(plan.offsets, other)) break;
+      if (checked_add(offset, size) <= at(plan.offsets, other)) break;
       const Index end = at(plan.offsets, other) + at(values, other).size;
       offset = std::max(offset, (end + granularity - 1) / granularity * granularity);
     }
     at(plan.offsets, value) = offset;
-    plan.size = std::max(plan.size, offset + size);
+    plan.size = std::max(plan.size, checked_add(offset, size));
     placed.insert(std::upper_bound(placed.begin(), placed.end(), value,
                                    [&](Index a, Index b) { return at(plan.offsets, a) < at(plan.offsets, b); }),
                   value);

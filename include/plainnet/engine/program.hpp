@@ -31,6 +31,7 @@ class Program {
 
   /// Names the value written last.
   void name_feature(std::string name) {
+    require(!operations_.empty(), "feature ", name, " names the output of an operation, but the program has none yet");
     features_.push_back({std::move(name), static_cast<Index>(operations_.size())});
   }
 

@@ -25,8 +25,7 @@ struct StridedMatrix {
 /// Columns in a panel of a packed matrix: two vectors.
 template <class T>
 Index matmul_panel_columns(Isa isa) {
-  const Index bytes = isa == Isa::avx512 ? 64 : isa == Isa::avx2 ? 32 : 16;
-  return 2 * bytes / static_cast<Index>(sizeof(T));
+  return 2 * lanes_of<T>(isa);
 }
 
 /// Most rows of a register block of any instruction set.

@@ -20,7 +20,7 @@ struct PackedSeries {
 /// Packs `weight` (C, 1, 2n + 1, 2n + 1) and `bias` (C).
 template <class T>
 PackedSeries<T> pack_series(const T* weight, const T* bias, Index channels, Index reach, Isa isa) {
-  const Index lanes = matmul_panel_columns<T>(isa) / 2;
+  const Index lanes = lanes_of<T>(isa);
   const Index taps = (2 * reach + 1) * (2 * reach + 1);
   const Index groups = (channels + lanes - 1) / lanes;
   PackedSeries<T> packed{.isa = isa, .channels = channels, .reach = reach, .taps = {}};

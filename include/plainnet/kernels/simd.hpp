@@ -18,6 +18,17 @@
 #include <immintrin.h>
 #endif
 
+namespace plainnet::kernels {
+
+/// Elements of a vector: Simd<T>::lanes of an instruction set that is known at run time.
+template <class T>
+Index lanes_of(Isa isa) {
+  const Index bytes = isa == Isa::avx512 ? 64 : isa == Isa::avx2 ? 32 : 16;
+  return bytes / static_cast<Index>(sizeof(T));
+}
+
+}  // namespace plainnet::kernels
+
 namespace plainnet::kernels::baseline {
 
 /// Compiler vectors of 16 bytes: SSE2 on x86-64, NEON on aarch64, four scalars elsewhere.

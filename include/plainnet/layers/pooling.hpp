@@ -136,7 +136,10 @@ struct AdaptiveMaxPool2d : PoolingLayer {
     require(size.height > 0 && size.width > 0, "adaptive pooling to ", size.height, "x", size.width, " positions");
   }
 
-  Shape output_shape(const Shape& in) const { return {in.batch, size.height, size.width, in.channels}; }
+  Shape output_shape(const Shape& in) const {
+    require(in.height > 0 && in.width > 0, "the maximum of an empty map");
+    return {in.batch, size.height, size.width, in.channels};
+  }
 
   Tensor<T> forward(TensorView<const T> in) const {
     Tensor<T> out(output_shape(in.shape()));

@@ -23,6 +23,8 @@ Tensor<T> sum_of_shifted_relus(TensorView<const T> in, const Parameter<T>& weigh
   const Index n = series_reach(weight);
   const Index side = 2 * n + 1;
   const Shape& shape = in.shape();
+  require(shape.channels == weight.extents()[0], "a series activation of ", weight.extents()[0],
+          " channels was given ", shape.channels);
   const Tensor<T> relu = Relu<T>{}.forward(in);
   Tensor<T> out(shape);
   for (Index ky = 0; ky < side; ++ky) {
@@ -55,7 +57,7 @@ class SeriesActivation {
   SeriesActivation(Index channels, Index n, double eps) : weight({channels, 1, 2 * n + 1, 2 * n + 1}), bn(channels, eps) {}
 
   Shape output_shape(const Shape& in) const { return bn.output_shape(in); }
-  Index macs(const Shape& in) const { return checked_multiply(in.batch * in.height * in.width, weight.size()); }
+  Index macs(const Shape& in) const { return checked_multiply(in.pixels(), weight.size()); }
 
   Tensor<T> forward(TensorView<const T> in) const { return bn.forward(detail::sum_of_shifted_relus(in, weight)); }
 
@@ -83,7 +85,7 @@ class FoldedSeriesActivation {
     require(in.channels == channels(), "a series activation of ", channels(), " channels was given ", in.channels);
     return in;
   }
-  Index macs(const Shape& in) const { return checked_multiply(in.batch * in.height * in.width, weight.size()); }
+  Index macs(const Shape& in) const { return checked_multiply(in.pixels(), weight.size()); }
 
   Tensor<T> forward(TensorView<const T> in) const {
     Tensor<T> out = detail::sum_of_shifted_relus(in, weight);

@@ -1,0 +1,66 @@
+#include "plainnet/core/parameter.hpp"
+
+#include <gtest/gtest.h>
+
+#include <numeric>
+
+#include "support/compare.hpp"
+
+namespace plainnet {
+namespace {
+
+TEST(Parameter, StartsWithZeros) {
+  const Parameter<float> parameter({2, 3, 4});
+  EXPECT_EQ(parameter.extents(), (Extents{2, 3, 4}));
+  EXPECT_EQ(parameter.size(), 24);
+  for (float value : parameter) EXPECT_EQ(value, 0.0f);
+}
+
+TEST(Parameter, IsAMatrixOfItsFirstExtentByTheRest) {
+  Parameter<float> parameter({2, 3, 4});
+  std::iota(parameter.begin(), parameter.end(), 0.0f);
+  EXPECT_EQ(parameter.matrix().rows(), 2);
+  EXPECT_EQ(parameter.matrix().cols(), 12);
+  EXPECT_EQ(parameter.matrix()(1, 2), 14.0f);
+  parameter.matrix()(1, 3) = -1.0f;
+  EXPECT_EQ(parameter[15], -1.0f);
+}
+
+TEST(Parameter, OfRankOneIsAColumn) {
+  const Parameter<float> parameter({5});
+  EXPECT_EQ(parameter.matrix().rows(), 5);
+  EXPECT_EQ(parameter.matrix().cols(), 1);
+}
+
+TEST(Parameter, OfRankZeroIsOneNumber) {
+  Parameter<double> parameter{Extents{}};
+  EXPECT_EQ(parameter.size(), 1);
+  EXPECT_EQ(parameter.matrix().rows(), 1);
+  EXPECT_EQ(parameter.matrix().cols(), 1);
+}
+
+TEST(Parameter, MayBeEmpty) {
+  for (const Extents& extents : {Extents{0}, Extents{0, 3}, Extents{3, 0}}) {
+    const Parameter<float> parameter(extents);
+    EXPECT_EQ(parameter.size(), 0) << to_string(extents);
+    EXPECT_EQ(parameter.matrix().size(), 0) << to_string(extents);
+  }
+  EXPECT_EQ(Parameter<float>().size(), 0);
+}
+
+TEST(Parameter, CopiesAreIndependent) {
+  Parameter<float> original({3});
+  Parameter<float> copy = original;
+  copy[1] = 2.0f;
+  EXPECT_EQ(original[1], 0.0f);
+  original = copy;
+  copy[1] = 3.0f;
+  EXPECT_EQ(original[1], 2.0f);
+}
+
+TEST(Parameter, RefusesMoreElementsThanCanBeCounted) {
+  EXPECT_THROW(Parameter<float>({Index{1} << 32, Index{1} << 32}), Error);
+}
+
+}  // namespace
+}  // namespace plainnet

@@ -1,0 +1,248 @@
+#include "plainnet/kernels/matmul.hpp"
+
+#include <gtest/gtest.h>
+
+#include <array>
+#include <cmath>
+#include <limits>
+
+#include "support/compare.hpp"
+#include "support/isas.hpp"
+#include "support/random.hpp"
+
+namespace plainnet::kernels {
+namespace {
+
+/// A product with everything in buffers of exactly the size that is needed, so that a sanitizer sees a step too far.
+template <class T>
+struct Product {
+  Index rows;
+  Index depth;
+  Index columns;
+  Index row_stride;
+  Index out_stride;
+  AlignedVector<T> a;     // row r at r · row_stride
+  AlignedVector<T> b;     // (depth, columns)
+  AlignedVector<T> bias;  // (columns)
+
+  Product(Index rows_, Index depth_, Index columns_, test::Random& random, Index gap = 0)
+      : rows(rows_), depth(depth_), columns(columns_), row_stride(depth_ + gap), out_stride(columns_ + gap),
+        a(size_of(rows_, depth_, row_stride)), b(static_cast<std::size_t>(depth_ * columns_)),
+        bias(static_cast<std::size_t>(columns_)) {
+    for (auto* values : {&a, &b, &bias}) random.fill(values->data(), values->data() + values->size(), -1, 1);
+  }
+
+  static std::size_t size_of(Index rows, Index width, Index stride) {
+    return static_cast<std::size_t>(rows == 0 ? 0 : (rows - 1) * stride + width);
+  }
+
+  T& left(Index r, Index k) { return a[static_cast<std::size_t>(r * row_stride + k)]; }
+  T left(Index r, Index k) const { return a[static_cast<std::size_t>(r * row_stride + k)]; }
+  T right(Index k, Index c) const { return b[static_cast<std::size_t>(k * columns + c)]; }
+
+  PackedMatrix<T> pack(Isa isa, bool with_bias = true) const {
+    return pack_matrix<T, T>({b.data(), depth, columns, columns, 1}, with_bias ? bias.data() : nullptr, isa);
+  }
+
+  /// Rows first … first + count − 1 of the product, with `untouched` between them.
+  AlignedVector<T> run(const PackedMatrix<T>& packed, const LeakySlope<T>* slope, ThreadPool& pool, Index first,
+                       Index count) const {
+    AlignedVector<T> out(size_of(count, columns, out_stride), untouched);
+    AlignedVector<T> scratch(static_cast<std::size_t>(matmul_scratch<T>(depth) * pool.size()));
+    const MatrixRows<T> source{a.data() + first * row_stride, row_stride, depth};
+    multiply<T>(source, count, packed, slope, out.data(), out_stride, scratch.data(), pool);
+    return out;
+  }
+
+  static constexpr T untouched = T{12345};
+};
+
+template <class T>
+testing::AssertionResult is_product(const Product<T>& p, const AlignedVector<T>& out, bool with_bias,
+                                    const double* slope) {
+  for (Index r = 0; r < p.rows; ++r) {
+    for (Index c = 0; c < p.out_stride; ++c) {
+      const std::size_t place = static_cast<std::size_t>(r * p.out_stride + c);
+      if (place >= out.size()) continue;
+      if (c >= p.columns) {
+        if (out[place] != p.untouched) return testing::AssertionFailure() << "wrote between rows, after row " << r;
+        continue;
+      }
+      double expected = with_bias ? static_cast<double>(p.bias[static_cast<std::size_t>(c)]) : 0.0;
+      double magnitude = std::abs(expected);
+      for (Index k = 0; k < p.depth; ++k) {
+        const double term = static_cast<double>(p.left(r, k)) * static_cast<double>(p.right(k, c));
+        expected += term;
+        magnitude += std::abs(term);
+      }
+      if (slope && expected < 0) expected *= *slope;
+      const double found = static_cast<double>(out[place]);
+      if (!(std::abs(found - expected) <= test::rounding_error<T>(p.depth + 3, magnitude))) {
+        return testing::AssertionFailure() << "row " << r << ", column " << c << ": " << found << ", expected " << expected;
+      }
+    }
+  }
+  return testing::AssertionSuccess();
+}
+
+template <class T>
+class MatmulOf : public testing::Test {
+ protected:
+  static std::vector<std::array<Index, 3>> shapes() {
+    std::vector<std::array<Index, 3>> all;
+    for (Index rows : {0, 1, 2, 3, 4, 6, 7, 8, 13, 14, 15, 27, 28, 29, 41, 42, 43, 60}) {
+      for (Index columns : {1, 2, 7, 8, 15, 16, 17, 31, 32, 33, 63, 64, 65, 70}) {
+        for (Index depth : {0, 1, 2, 5, 63, 64, 65, 100}) all.push_back({rows, depth, columns});
+      }
+    }
+    return all;
+  }
+};
+using Scalars = testing::Types<float, double>;
+TYPED_TEST_SUITE(MatmulOf, Scalars);
+
+TYPED_TEST(MatmulOf, IsTheSumOfProductsForEveryInstructionSet) {
+  using T = TypeParam;
+  test::Random random(1);
+  ThreadPool one(1);
+  ThreadPool three(3);
+  for (const auto& [rows, depth, columns] : this->shapes()) {
+    const Product<T> product(rows, depth, columns, random, random.integer(0, 3));
+    const bool with_bias = random.coin();
+    const double slopes[] = {0.0, 0.3, 1.0};
+    const double slope = slopes[random.integer(0, 2)];
+    const LeakySlope<T> leaky{static_cast<T>(slope)};
+    const double rounded_slope = static_cast<double>(leaky.value);
+    for (Isa isa : test::supported_isas()) {
+      SCOPED_TRACE(concatenate(to_string(isa), ": (", rows, ", ", depth, ") times (", depth, ", ", columns, ")",
+                               with_bias ? " with bias" : "", ", slope ", slope));
+      const PackedMatrix<T> packed = product.pack(isa, with_bias);
+      const AlignedVector<T> plain = product.run(packed, nullptr, one, 0, rows);
+      ASSERT_TRUE(is_product<T>(product, plain, with_bias, nullptr));
+      const AlignedVector<T> activated = product.run(packed, &leaky, one, 0, rows);
+      ASSERT_TRUE(is_product<T>(product, activated, with_bias, &rounded_slope));
+      ASSERT_EQ(product.run(packed, nullptr, three, 0, rows), plain) << "three threads";
+      ASSERT_EQ(product.run(packed, &leaky, three, 0, rows), activated) << "three threads";
+    }
+  }
+}
+
+// So that a picture's logits do not depend on what else is in its batch, nor on how many threads run.
+TYPED_TEST(MatmulOf, GivesARowTheSameBitsWhereverItStands) {
+  using T = TypeParam;
+  test::Random random(2);
+  const Product<T> product(61, 130, 45, random);
+  const LeakySlope<T> slope{T{0.25}};
+  for (Isa isa : test::supported_isas()) {
+    const PackedMatrix<T> packed = product.pack(isa);
+    ThreadPool one(1);
+    const AlignedVector<T> all = product.run(packed, &slope, one, 0, 61);
+    for (Index threads = 1; threads <= 4; ++threads) {
+      ThreadPool pool(threads);
+      ASSERT_EQ(product.run(packed, &slope, pool, 0, 61), all) << to_string(isa) << ", " << threads << " threads";
+    }
+    for (Index count : {1, 2, 5, 7, 15}) {
+      for (Index first = 0; first + count <= 61; first += 3) {
+        const AlignedVector<T> part = product.run(packed, &slope, one, first, count);
+        ASSERT_TRUE(std::equal(part.begin(), part.end(), all.begin() + first * 45))
+            << to_string(isa) << ": rows " << first << " to " << first + count - 1;
+      }
+    }
+  }
+}
+
+// More rows than are packed at a time: 42 at this depth in double.
+TYPED_TEST(MatmulOf, GoesOnWhereThePackedRowsEnd) {
+  using T = TypeParam;
+  test::Random random(3);
+  const Index depth = 3500;
+  ASSERT_LT(matmul_rows_in_cache<T>(depth), 130);
+  const Product<T> product(130, depth, 33, random);
+  for (Isa isa : test::supported_isas()) {
+    for (Index threads : {1, 2}) {
+      ThreadPool pool(threads);
+      const AlignedVector<T> out = product.run(product.pack(isa), nullptr, pool, 0, 130);
+      ASSERT_TRUE(is_product<T>(product, out, true, nullptr)) << to_string(isa) << ", " << threads << " threads";
+    }
+  }
+}
+
+TYPED_TEST(MatmulOf, KeepsNaNAndInfinityInTheirRow) {
+  using T = TypeParam;
+  test::Random random(4);
+  const T nan = std::numeric_limits<T>::quiet_NaN();
+  const T infinity = std::numeric_limits<T>::infinity();
+  for (T slope_value : {T{0}, T{0.5}, T{1}}) {
+    Product<T> product(17, 5, 35, random);
+    product.left(3, 2) = nan;
+    product.left(15, 4) = infinity;
+    const LeakySlope<T> slope{slope_value};
+    for (Isa isa : test::supported_isas()) {
+      ThreadPool pool(1);
+      const AlignedVector<T> out = product.run(product.pack(isa), &slope, pool, 0, 17);
+      for (Index r = 0; r < 17; ++r) {
+        for (Index c = 0; c < 35; ++c) {
+          const T value = out[static_cast<std::size_t>(r * 35 + c)];
+          if (r == 3) {
+            ASSERT_TRUE(std::isnan(value)) << to_string(isa) << ", column " << c;
+          } else if (r == 15) {
+            // 0 · −∞ is NaN, in PyTorch's leaky ReLU too.
+            const bool positive = product.right(4, c) > 0;
+            ASSERT_TRUE(positive ? value == infinity : slope_value > 0 ? value == -infinity : std::isnan(value))
+                << to_string(isa) << ", column " << c << ": " << value;
+          } else {
+            ASSERT_TRUE(std::isfinite(value)) << to_string(isa) << ", row " << r << ", column " << c;
+          }
+        }
+      }
+    }
+  }
+}
+
+TYPED_TEST(MatmulOf, ComputesWithSubnormalNumbers) {
+  using T = TypeParam;
+  const T tiny = std::numeric_limits<T>::denorm_min();
+  test::Random random(5);
+  Product<T> product(3, 2, 20, random);
+  for (T& value : product.a) value = tiny;
+  for (T& value : product.b) value = T{3};
+  for (T& value : product.bias) value = tiny;
+  for (Isa isa : test::supported_isas()) {
+    ThreadPool pool(1);
+    for (T value : product.run(product.pack(isa), nullptr, pool, 0, 3)) ASSERT_EQ(value, T{7} * tiny) << to_string(isa);
+  }
+}
+
+TYPED_TEST(MatmulOf, PacksMatricesOfAnyStridesAndOtherNumbers) {
+  using T = TypeParam;
+  test::Random random(6);
+  const Product<T> product(9, 67, 21, random);
+  std::vector<float> transposed(67 * 21);  // as a convolution's weight lies: (columns, depth)
+  for (Index k = 0; k < 67; ++k) {
+    for (Index c = 0; c < 21; ++c) transposed[static_cast<std::size_t>(c * 67 + k)] = static_cast<float>(product.right(k, c));
+  }
+  for (Isa isa : test::supported_isas()) {
+    const PackedMatrix<T> packed = pack_matrix<T, float>({transposed.data(), 67, 21, 1, 67}, nullptr, isa);
+    EXPECT_EQ(packed.depth, 67);
+    EXPECT_EQ(packed.columns, 21);
+    Product<T> rounded = product;
+    for (T& value : rounded.b) value = static_cast<T>(static_cast<float>(value));
+    EXPECT_EQ(packed.panels, rounded.pack(isa, false).panels) << to_string(isa);
+  }
+}
+
+TEST(Matmul, RowsInCacheAreWholeRegisterBlocks) {
+  for (Index depth : {0, 1, 3, 64, 512, 1000, 4096, 6144, 1000000}) {
+    const Index rows = matmul_rows_in_cache<float>(depth);
+    EXPECT_EQ(rows % matmul_most_rows, 0) << depth;
+    EXPECT_EQ(rows % 6, 0) << depth;
+    EXPECT_GE(rows, 42) << depth;
+  }
+}
+
+TEST(Matmul, RefusesASizeThatCannotBeCounted) {
+  EXPECT_THROW(matmul_scratch<float>(std::numeric_limits<Index>::max() / 8), Error);
+}
+
+}  // namespace
+}  // namespace plainnet::kernels

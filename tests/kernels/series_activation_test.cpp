@@ -1,0 +1,129 @@
+#include "plainnet/kernels/series_activation.hpp"
+
+#include <gtest/gtest.h>
+
+#include <limits>
+#include <set>
+
+#include "support/compare.hpp"
+#include "support/isas.hpp"
+#include "support/random.hpp"
+
+namespace plainnet::kernels {
+namespace {
+
+using test::Map;
+using test::Numbers;
+
+template <class T>
+Tensor<T> run(const Tensor<T>& in, const PackedSeries<T>& packed, ThreadPool& pool) {
+  Tensor<T> out(in.shape());
+  series_activation<T>(in, packed, out.view(), pool);
+  return out;
+}
+
+template <class T>
+class SeriesOf : public testing::Test {
+ protected:
+  /// A few numbers of channels around each multiple of the lanes of a vector.
+  static std::set<Index> channels() {
+    std::set<Index> all = {1, 2, 3};
+    for (Isa isa : test::supported_isas()) {
+      for (Index c = -1; c <= 1; ++c) {
+        all.insert(lanes_of<T>(isa) + c);
+        all.insert(2 * lanes_of<T>(isa) + c);
+      }
+    }
+    return all;
+  }
+};
+using Scalars = testing::Types<float, double>;
+TYPED_TEST_SUITE(SeriesOf, Scalars);
+
+TYPED_TEST(SeriesOf, SumsWeightedReluOfItsNeighbourhood) {
+  using T = TypeParam;
+  test::Random random(1);
+  ThreadPool one(1);
+  ThreadPool three(3);
+  for (Index reach = 0; reach <= 4; ++reach) {
+    for (Index width = 1; width <= 20; ++width) {
+      for (Index channels : this->channels()) {
+        const Shape shape{.batch = random.integer(1, 2), .height = random.integer(1, 5), .width = width, .channels = channels};
+        Parameter<T> weight({channels, 1, 2 * reach + 1, 2 * reach + 1});
+        Parameter<T> bias({channels});
+        random.fill(weight);
+        random.fill(bias);
+        const Tensor<T> in = random.map<T>(shape);
+        const Map expected = test::reference_series(test::to_reference(in), Numbers(weight), Numbers(bias), reach);
+        // Terms are at most 1.
+        const Index terms = (2 * reach + 1) * (2 * reach + 1) + 1;
+        const double tolerance = test::rounding_error<T>(terms, static_cast<double>(terms));
+        for (Isa isa : test::supported_isas()) {
+          SCOPED_TRACE(concatenate(to_string(isa), ": n ", reach, ", ", to_string(shape)));
+          const PackedSeries<T> packed = pack_series(weight.data(), bias.data(), channels, reach, isa);
+          const Tensor<T> out = run(in, packed, one);
+          ASSERT_TRUE(test::near_everywhere(out, expected, tolerance));
+          if (width % 7 == 3) {
+            ASSERT_TRUE(test::same_bits(run(in, packed, three), out)) << "three threads";
+          }
+        }
+      }
+    }
+  }
+}
+
+TYPED_TEST(SeriesOf, GivesAnImageOfABatchTheBitsItHasAlone) {
+  using T = TypeParam;
+  test::Random random(2);
+  const Shape shape{.batch = 3, .height = 4, .width = 16, .channels = 21};
+  Shape one_image = shape;
+  one_image.batch = 1;
+  Parameter<T> weight({21, 1, 7, 7});
+  Parameter<T> bias({21});
+  random.fill(weight);
+  random.fill(bias);
+  const Tensor<T> in = random.map<T>(shape);
+  ThreadPool pool(2);
+  for (Isa isa : test::supported_isas()) {
+    const PackedSeries<T> packed = pack_series(weight.data(), bias.data(), 21, 3, isa);
+    const Tensor<T> all = run(in, packed, pool);
+    for (Index n = 0; n < 3; ++n) {
+      Tensor<T> image(one_image);
+      std::copy_n(in.view().pixel(n, 0, 0), one_image.elements(), image.data());
+      EXPECT_TRUE(test::same_bits<T>(TensorView<const T>(all.view().pixel(n, 0, 0), one_image), run(image, packed, pool).view()))
+          << to_string(isa) << ", image " << n;
+    }
+  }
+}
+
+TYPED_TEST(SeriesOf, SpreadsNaNToItsNeighbourhoodAndCutsMinusInfinity) {
+  using T = TypeParam;
+  test::Random random(3);
+  const Shape shape{.batch = 1, .height = 9, .width = 10, .channels = 35};
+  for (Index reach : {1, 3}) {
+    Parameter<T> weight({35, 1, 2 * reach + 1, 2 * reach + 1});
+    Parameter<T> bias({35});
+    random.fill(weight, 0.5, 1);
+    random.fill(bias);
+    for (Index channel : {0, 34}) {  // in a vector, and after the last whole one
+      Tensor<T> in = random.map<T>(shape);
+      in(0, 4, 1, channel) = std::numeric_limits<T>::quiet_NaN();
+      in(0, 2, 8, channel) = -std::numeric_limits<T>::infinity();
+      ThreadPool pool(1);
+      for (Isa isa : test::supported_isas()) {
+        const Tensor<T> out = run(in, pack_series(weight.data(), bias.data(), 35, reach, isa), pool);
+        for (Index y = 0; y < 9; ++y) {
+          for (Index x = 0; x < 10; ++x) {
+            for (Index c = 0; c < 35; ++c) {
+              const bool sees = c == channel && std::abs(y - 4) <= reach && std::abs(x - 1) <= reach;
+              ASSERT_EQ(std::isnan(out(0, y, x, c)), sees) << to_string(isa) << ", n " << reach << ": " << y << ", " << x << ", " << c;
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace plainnet::kernels

@@ -1,0 +1,137 @@
+#include "plainnet/layers/convolution.hpp"
+
+#include <gtest/gtest.h>
+
+#include <limits>
+
+#include "support/compare.hpp"
+#include "support/convolution_rows.hpp"
+#include "support/random.hpp"
+
+namespace plainnet {
+namespace {
+
+using test::Numbers;
+
+template <class T>
+class Conv2dOf : public testing::Test {};
+using Scalars = testing::Types<float, double>;
+TYPED_TEST_SUITE(Conv2dOf, Scalars);
+
+static_assert(Layer<Conv2d<float>, float> && Layer<Conv2d<double>, double>);
+
+TYPED_TEST(Conv2dOf, SumsWeightTimesInputOverItsWindow) {
+  using T = TypeParam;
+  test::Random random(1);
+  for (const test::ConvolutionRow& row : test::convolution_rows()) {
+    SCOPED_TRACE(to_string(row));
+    Conv2d<T> conv({row.in.channels, row.out_channels, row.window, row.groups, row.bias});
+    random.fill(conv.weight);
+    if (conv.bias) random.fill(*conv.bias);
+    const Tensor<T> in = random.map<T>(row.in);
+
+    const Numbers bias = conv.bias ? Numbers(*conv.bias) : Numbers();
+    const test::Map map = test::to_reference(in);
+    const test::Map expected =
+        test::reference_convolution(map, Numbers(conv.weight), bias, row.out_channels, row.window, row.groups);
+    const test::Map sizes = test::reference_convolution(map.magnitudes(), Numbers(conv.weight).magnitudes(),
+                                                        bias.magnitudes(), row.out_channels, row.window, row.groups);
+    const Index terms = conv.weight.size() / row.out_channels + 1;
+    const double tolerance = test::rounding_error<T>(terms, test::largest_magnitude(sizes));
+    const Tensor<T> out = conv.forward(in);
+    ASSERT_TRUE(test::near_everywhere(out, expected, tolerance));
+    ASSERT_EQ(conv.output_shape(row.in), out.shape());
+  }
+}
+
+TYPED_TEST(Conv2dOf, SpreadsNaNOnlyToOutputsThatSeeIt) {
+  using T = TypeParam;
+  test::Random random(2);
+  Conv2d<T> conv({.in_channels = 2, .out_channels = 3, .window = {.kernel = 3, .padding = 1}});
+  random.fill(conv.weight);
+  Tensor<T> in = random.map<T>({.batch = 1, .height = 5, .width = 6, .channels = 2});
+  in(0, 1, 4, 1) = std::numeric_limits<T>::quiet_NaN();
+  const Tensor<T> out = conv.forward(in);
+  for (Index y = 0; y < 5; ++y) {
+    for (Index x = 0; x < 6; ++x) {
+      for (Index c = 0; c < 3; ++c) EXPECT_EQ(std::isnan(out(0, y, x, c)), y <= 2 && x >= 3) << y << ", " << x;
+    }
+  }
+}
+
+TEST(Conv2d, KnowsItsSizes) {
+  const Conv2dSizes sizes{
+      .in_channels = 6, .out_channels = 4, .window = {.kernel = {3, 5}, .stride = 2}, .groups = 2, .bias = false};
+  const Conv2d<float> conv(sizes);
+  EXPECT_EQ(conv.weight.extents(), (Extents{4, 3, 3, 5}));
+  EXPECT_FALSE(conv.bias.has_value());
+  EXPECT_EQ(conv.in_channels(), 6);
+  EXPECT_EQ(conv.out_channels(), 4);
+  EXPECT_EQ(conv.groups(), 2);
+  EXPECT_EQ(conv.window(), sizes.window);
+  EXPECT_EQ(conv.sizes().in_channels, 6);
+  EXPECT_EQ(conv.sizes().out_channels, 4);
+  EXPECT_EQ(conv.sizes().window, sizes.window);
+  EXPECT_EQ(conv.sizes().groups, 2);
+  EXPECT_FALSE(conv.sizes().bias);
+  EXPECT_EQ(Conv2d<float>({.in_channels = 1, .out_channels = 7}).bias->extents(), (Extents{7}));
+}
+
+TEST(Conv2d, CountsAMultiplyAddForEachWeightThatAnOutputUses) {
+  // 2 · 4 · 5 positions, 4 outputs, 3 inputs of its group, 3 × 5 taps each.
+  const Conv2d<float> conv({.in_channels = 6, .out_channels = 4, .window = {.kernel = {3, 5}, .padding = {1, 1, 2, 2}},
+                            .groups = 2});
+  EXPECT_EQ(conv.macs({.batch = 2, .height = 4, .width = 5, .channels = 6}), 2 * 4 * 5 * 4 * 3 * 15);
+}
+
+TEST(Conv2d, NamesItsParameters) {
+  Conv2d<float> conv({.in_channels = 6, .out_channels = 4});
+  std::vector<std::string> names;
+  for_each_parameter(conv, [&](const std::string& name, auto&, ParameterKind kind) {
+    EXPECT_EQ(kind, ParameterKind::learned);
+    names.push_back(name);
+  });
+  EXPECT_EQ(names, (std::vector<std::string>{"weight", "bias"}));
+  conv.bias.reset();
+  names.clear();
+  for_each_parameter(conv, [&](const std::string& name, auto&, ParameterKind) { names.push_back(name); });
+  EXPECT_EQ(names, (std::vector<std::string>{"weight"}));
+}
+
+TEST(Conv2d, CopiesAreIndependent) {
+  test::Random random(3);
+  Conv2d<float> conv({.in_channels = 3, .out_channels = 4, .window = {.kernel = 3}});
+  random.fill_network(conv);
+  const Tensor<float> in = random.map<float>({.batch = 1, .height = 5, .width = 5, .channels = 3});
+  const Tensor<float> before = conv.forward(in);
+  const Conv2d<float> copy = conv;
+  EXPECT_TRUE(test::same_bits(copy.forward(in), before));
+  random.fill_network(conv);
+  EXPECT_TRUE(test::same_bits(copy.forward(in), before));
+  EXPECT_FALSE(test::same_bits(conv.forward(in), before));
+  conv = copy;
+  EXPECT_TRUE(test::same_bits(conv.forward(in), before));
+}
+
+TEST(Conv2d, RefusesChannelsThatItsGroupsDoNotDivide) {
+  EXPECT_NE(test::error_of([] { Conv2d<float>({.in_channels = 6, .out_channels = 4, .groups = 4}); }).find("6 in, 4 out"),
+            std::string::npos);
+  EXPECT_THROW(Conv2d<float>({.in_channels = 4, .out_channels = 6, .groups = 4}), Error);
+  EXPECT_THROW(Conv2d<float>({.in_channels = 0, .out_channels = 4}), Error);
+  EXPECT_THROW(Conv2d<float>({.in_channels = 4, .out_channels = 0}), Error);
+  EXPECT_THROW(Conv2d<float>({.in_channels = 4, .out_channels = 4, .groups = 0}), Error);
+  EXPECT_THROW(Conv2d<float>({.in_channels = 4, .out_channels = 4, .groups = -2}), Error);
+  EXPECT_THROW(Conv2d<float>({.in_channels = 4, .out_channels = 4, .window = {.kernel = -1}}), Error);
+}
+
+TEST(Conv2d, RefusesMapsItCannotTake) {
+  const Conv2d<float> conv({.in_channels = 3, .out_channels = 4, .window = {.kernel = 3}});
+  const Tensor<float> four_channels({.batch = 1, .height = 5, .width = 5, .channels = 4});
+  EXPECT_EQ(test::error_of([&] { conv.forward(four_channels); }), "a convolution of 3 channels was given 4");
+  const Tensor<float> small({.batch = 1, .height = 5, .width = 2, .channels = 3});
+  EXPECT_NE(test::error_of([&] { conv.forward(small); }).find("5x2 is too small for a 3x3 window"), std::string::npos);
+  EXPECT_THROW(conv.macs(small.shape()), Error);
+}
+
+}  // namespace
+}  // namespace plainnet

@@ -1,0 +1,252 @@
+#pragma once
+// Every layer again, as plain loops in double. Nothing of the library's arithmetic is used, neither that of indices nor
+// that of sizes, so that no error can be in both; maps are channels first, unlike the library's.
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <limits>
+#include <vector>
+
+#include "plainnet/core/parameter.hpp"
+#include "plainnet/core/tensor.hpp"
+#include "plainnet/core/window.hpp"
+
+namespace plainnet::test {
+
+/// A vector that takes signed indices and checks them.
+class Numbers {
+ public:
+  explicit Numbers(Index size = 0, double value = 0.0) : values_(static_cast<std::size_t>(size), value) {}
+  template <class T>
+  explicit Numbers(const Parameter<T>& parameter) : values_(parameter.begin(), parameter.end()) {}
+
+  double& operator[](Index i) { return values_.at(static_cast<std::size_t>(i)); }
+  double operator[](Index i) const { return values_.at(static_cast<std::size_t>(i)); }
+  Index size() const { return static_cast<Index>(values_.size()); }
+
+  /// The size of each.
+  Numbers magnitudes() const {
+    Numbers result = *this;
+    for (double& value : result.values_) value = std::abs(value);
+    return result;
+  }
+  double largest() const { return values_.empty() ? 0.0 : *std::max_element(values_.begin(), values_.end()); }
+
+ private:
+  std::vector<double> values_;
+};
+
+/// A feature map (batch, channels, height, width).
+struct Map {
+  Index batch;
+  Index channels;
+  Index height;
+  Index width;
+  Numbers values;
+
+  Map(Index batch_, Index channels_, Index height_, Index width_, double value = 0.0)
+      : batch(batch_), channels(channels_), height(height_), width(width_),
+        values(batch_ * channels_ * height_ * width_, value) {}
+
+  double& at(Index n, Index c, Index y, Index x) { return values[((n * channels + c) * height + y) * width + x]; }
+  double at(Index n, Index c, Index y, Index x) const { return values[((n * channels + c) * height + y) * width + x]; }
+
+  bool has(Index y, Index x) const { return y >= 0 && x >= 0 && y < height && x < width; }
+
+  Map magnitudes() const {
+    Map result = *this;
+    result.values = values.magnitudes();
+    return result;
+  }
+};
+
+/// A map whose elements are function(n, c, y, x).
+template <class Function>
+Map make_map(Index batch, Index channels, Index height, Index width, Function function) {
+  Map map(batch, channels, height, width);
+  for (Index n = 0; n < batch; ++n) {
+    for (Index c = 0; c < channels; ++c) {
+      for (Index y = 0; y < height; ++y) {
+        for (Index x = 0; x < width; ++x) map.at(n, c, y, x) = function(n, c, y, x);
+      }
+    }
+  }
+  return map;
+}
+
+/// The library's map: its elements in the order (n, y, x, c), one after the other.
+template <class T>
+Map to_reference(TensorView<const T> view) {
+  const Shape& shape = view.shape();
+  Map map(shape.batch, shape.channels, shape.height, shape.width);
+  const T* element = view.data();
+  for (Index n = 0; n < shape.batch; ++n) {
+    for (Index y = 0; y < shape.height; ++y) {
+      for (Index x = 0; x < shape.width; ++x) {
+        for (Index c = 0; c < shape.channels; ++c) map.at(n, c, y, x) = static_cast<double>(*element++);
+      }
+    }
+  }
+  return map;
+}
+template <class T>
+Map to_reference(const Tensor<T>& tensor) {
+  return to_reference<T>(tensor.view());
+}
+
+/// A window along one axis.
+struct Axis {
+  Index kernel;
+  Index stride;
+  Index dilation;
+  Index before;
+  Index after;
+  bool ceil;
+
+  /// Where window number `position` has its element k.
+  Index at(Index position, Index k) const { return position * stride + k * dilation - before; }
+
+  /// How many positions there are, by trying one after the other: a window may begin inside the map or the padding
+  /// before it, and may reach over the end of the padding by nothing (floor) or by less than a stride (ceil).
+  Index positions(Index extent) const {
+    Index count = 0;
+    for (;; ++count) {
+      const Index over = at(count, kernel - 1) - (extent + after - 1);
+      if (over > (ceil ? stride - 1 : 0)) return count;
+      if (ceil && at(count, 0) >= extent) return count;
+    }
+  }
+};
+
+inline Axis vertical(const Window& w) {
+  return {w.kernel.height, w.stride.height,  w.dilation.height,
+          w.padding.top,   w.padding.bottom, w.rounding == Rounding::ceil};
+}
+inline Axis horizontal(const Window& w) {
+  return {w.kernel.width, w.stride.width,  w.dilation.width,
+          w.padding.left, w.padding.right, w.rounding == Rounding::ceil};
+}
+
+/// `weight` (O, I / groups, kh, kw); `bias` (O) or nothing.
+inline Map reference_convolution(const Map& in, const Numbers& weight, const Numbers& bias, Index out_channels,
+                                 const Window& window, Index groups) {
+  const Axis v = vertical(window);
+  const Axis h = horizontal(window);
+  const Index group_in = in.channels / groups;
+  const Index group_out = out_channels / groups;
+  return make_map(in.batch, out_channels, v.positions(in.height), h.positions(in.width),
+                  [&](Index n, Index o, Index y, Index x) {
+                    double sum = bias.size() > 0 ? bias[o] : 0.0;
+                    for (Index i = 0; i < group_in; ++i) {
+                      for (Index ky = 0; ky < v.kernel; ++ky) {
+                        for (Index kx = 0; kx < h.kernel; ++kx) {
+                          if (!in.has(v.at(y, ky), h.at(x, kx))) continue;
+                          sum += weight[((o * group_in + i) * v.kernel + ky) * h.kernel + kx] *
+                                 in.at(n, o / group_out * group_in + i, v.at(y, ky), h.at(x, kx));
+                        }
+                      }
+                    }
+                    return sum;
+                  });
+}
+
+inline Map reference_batch_norm(const Map& in, const Numbers& gamma, const Numbers& beta, const Numbers& mean,
+                                const Numbers& variance, double eps) {
+  return make_map(in.batch, in.channels, in.height, in.width, [&](Index n, Index c, Index y, Index x) {
+    return gamma[c] * (in.at(n, c, y, x) - mean[c]) / std::sqrt(variance[c] + eps) + beta[c];
+  });
+}
+
+inline Map reference_leaky_relu(const Map& in, double slope) {
+  return make_map(in.batch, in.channels, in.height, in.width, [&](Index n, Index c, Index y, Index x) {
+    const double value = in.at(n, c, y, x);
+    return value < 0 ? slope * value : value;
+  });
+}
+
+/// `weight` (C, 1, 2n + 1, 2n + 1), `bias` (C) or nothing.
+inline Map reference_series(const Map& in, const Numbers& weight, const Numbers& bias, Index reach) {
+  const Index side = 2 * reach + 1;
+  return make_map(in.batch, in.channels, in.height, in.width, [&](Index n, Index c, Index y, Index x) {
+    double sum = bias.size() > 0 ? bias[c] : 0.0;
+    for (Index dy = -reach; dy <= reach; ++dy) {
+      for (Index dx = -reach; dx <= reach; ++dx) {
+        if (!in.has(y + dy, x + dx)) continue;
+        const double value = in.at(n, c, y + dy, x + dx);
+        sum += weight[c * side * side + (dy + reach) * side + dx + reach] * (value < 0 ? 0.0 : value);
+      }
+    }
+    return sum;
+  });
+}
+
+inline Map reference_max_pool(const Map& in, const Window& window) {
+  const Axis v = vertical(window);
+  const Axis h = horizontal(window);
+  return make_map(in.batch, in.channels, v.positions(in.height), h.positions(in.width),
+                  [&](Index n, Index c, Index y, Index x) {
+                    double largest = -std::numeric_limits<double>::infinity();
+                    for (Index ky = 0; ky < v.kernel; ++ky) {
+                      for (Index kx = 0; kx < h.kernel; ++kx) {
+                        if (!in.has(v.at(y, ky), h.at(x, kx))) continue;
+                        const double value = in.at(n, c, v.at(y, ky), h.at(x, kx));
+                        if (std::isnan(value)) return value;
+                        if (value > largest) largest = value;
+                      }
+                    }
+                    return largest;
+                  });
+}
+
+inline Map reference_avg_pool(const Map& in, const Window& window, bool count_include_pad) {
+  const Axis v = vertical(window);
+  const Axis h = horizontal(window);
+  return make_map(in.batch, in.channels, v.positions(in.height), h.positions(in.width),
+                  [&](Index n, Index c, Index y, Index x) {
+                    double sum = 0.0;
+                    double count = 0.0;
+                    for (Index ky = 0; ky < v.kernel; ++ky) {
+                      for (Index kx = 0; kx < h.kernel; ++kx) {
+                        const Index in_y = v.at(y, ky);
+                        const Index in_x = h.at(x, kx);
+                        const bool in_map = in.has(in_y, in_x);
+                        const bool in_padding = in_y < in.height + v.after && in_x < in.width + h.after;
+                        if (in_map) sum += in.at(n, c, in_y, in_x);
+                        if (in_map || (in_padding && count_include_pad)) count += 1.0;
+                      }
+                    }
+                    return sum / count;
+                  });
+}
+
+/// Cell i of `out` covers the inputs that overlap the real interval [i·in/out, (i + 1)·in/out).
+inline Map reference_adaptive_max_pool(const Map& in, Index height, Index width) {
+  const auto overlaps = [](Index input, Index cell, Index in_extent, Index out_extent) {
+    return (input + 1) * out_extent > cell * in_extent && input * out_extent < (cell + 1) * in_extent;
+  };
+  return make_map(in.batch, in.channels, height, width, [&](Index n, Index c, Index y, Index x) {
+    double largest = -std::numeric_limits<double>::infinity();
+    for (Index in_y = 0; in_y < in.height; ++in_y) {
+      for (Index in_x = 0; in_x < in.width; ++in_x) {
+        if (!overlaps(in_y, y, in.height, height) || !overlaps(in_x, x, in.width, width)) continue;
+        const double value = in.at(n, c, in_y, in_x);
+        if (std::isnan(value)) return value;
+        if (value > largest) largest = value;
+      }
+    }
+    return largest;
+  });
+}
+
+inline Map reference_global_mean(const Map& in) {
+  return make_map(in.batch, in.channels, 1, 1, [&](Index n, Index c, Index, Index) {
+    double sum = 0.0;
+    for (Index y = 0; y < in.height; ++y) {
+      for (Index x = 0; x < in.width; ++x) sum += in.at(n, c, y, x);
+    }
+    return sum / static_cast<double>(in.height * in.width);
+  });
+}
+
+}  // namespace plainnet::test
