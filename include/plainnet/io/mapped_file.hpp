@@ -37,7 +37,9 @@ class MappedFile {
   /// Error if there is no such file, or if it is a folder, a device or a pipe. An empty file is fine.
   explicit MappedFile(const std::filesystem::path& path);
 
-  std::span<const std::byte> bytes() const { return data_ ? std::span(data_.get(), size_) : std::span<const std::byte>(); }
+  std::span<const std::byte> bytes() const {
+    return data_ ? std::span(data_.get(), size_) : std::span<const std::byte>();
+  }
 
   /// Shared by whoever refers to the bytes.
   std::shared_ptr<const void> owner() const { return data_; }
@@ -94,7 +96,8 @@ inline MappedFile::MappedFile(const std::filesystem::path& path) {
   require(S_ISREG(status.st_mode), name, ": is not a regular file");
   if (status.st_size == 0) return;
 
-  require(static_cast<std::uintmax_t>(status.st_size) <= static_cast<std::uintmax_t>(std::numeric_limits<std::ptrdiff_t>::max()),
+  require(static_cast<std::uintmax_t>(status.st_size) <=
+              static_cast<std::uintmax_t>(std::numeric_limits<std::ptrdiff_t>::max()),
           name, ": ", status.st_size, " bytes are more than this machine can address");
   const auto size = static_cast<std::size_t>(status.st_size);
   void* const mapping = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file.descriptor, 0);

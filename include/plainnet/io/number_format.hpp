@@ -20,11 +20,14 @@ namespace plainnet {
 static_assert(std::endian::native == std::endian::little,
               "plainnet reads checkpoints on little-endian machines only: their bytes are used as they are.");
 
+// clang-format off
 /// Every dtype that a safetensors file may name. All can be listed and copied; decode() reads those up to u64.
 enum class NumberFormat : std::uint8_t {
-  f64, f32, f16, bf16, boolean, i8, i16, i32, i64, u8, u16, u32, u64,
+  f64, f32, f16, bf16,
+  boolean, i8, i16, i32, i64, u8, u16, u32, u64,
   c64, f8_e5m2, f8_e4m3, f8_e8m0, f8_e4m3fnuz, f8_e5m2fnuz, f6_e2m3, f6_e3m2, f4
-};  // clang-format off: a table
+};
+// clang-format on
 
 struct NumberFormatInfo {
   NumberFormat format;
@@ -152,7 +155,7 @@ std::uint16_t round_to_16_bits(double value) {
   if (magnitude > std::uint64_t{0x7FF} << 52) {
     const auto payload = static_cast<std::uint32_t>(fraction >> dropped);
     result = infinity | (1u << (fraction_bits - 1)) | payload;  // a quiet NaN
-  } else if (exponent <= 0 && dropped + 1 - exponent > 54) {
+  } else if (exponent <= 0 && dropped + 1 - exponent > 53) {
     result = 0;  // below half of the smallest subnormal
   } else if (exponent < (1 << exponent_bits) - 1) {
     if (exponent <= 0) {  // subnormal: the leading one becomes visible
@@ -169,7 +172,7 @@ std::uint16_t round_to_16_bits(double value) {
 }
 
 template <class Number>
-Number load(const std::byte* bytes) {
+Number read_unaligned(const std::byte* bytes) {
   Number number;
   std::memcpy(&number, bytes, sizeof(Number));
   return number;
@@ -177,19 +180,20 @@ Number load(const std::byte* bytes) {
 
 template <class Stored, class T, class Convert>
 void decode_each(std::span<const std::byte> bytes, std::span<T> out, Convert convert) {
-  for (std::size_t i = 0; i < out.size(); ++i) out[i] = convert(load<Stored>(bytes.data() + i * sizeof(Stored)));
+  const std::byte* place = bytes.data();
+  for (std::size_t i = 0; i < out.size(); ++i, place += sizeof(Stored)) out[i] = convert(read_unaligned<Stored>(place));
 }
 
 template <class Stored, class T, class Convert>
 void encode_each(std::span<const T> values, std::span<std::byte> out, Convert convert) {
-  for (std::size_t i = 0; i < values.size(); ++i) {
+  std::byte* place = out.data();
+  for (std::size_t i = 0; i < values.size(); ++i, place += sizeof(Stored)) {
     const Stored stored = convert(values[i]);
-    std::memcpy(out.data() + i * sizeof(Stored), &stored, sizeof(Stored));
+    std::memcpy(place, &stored, sizeof(Stored));
   }
 }
 
-template <class T>
-void require_size(NumberFormat format, std::size_t bytes, std::size_t numbers) {
+inline void require_size(NumberFormat format, std::size_t bytes, std::size_t numbers) {
   const auto width = static_cast<std::size_t>(info(format).bits / 8);
   require(bytes % width == 0 && bytes / width == numbers, bytes, " bytes do not hold ", numbers, " numbers of ",
           name_of(format));
@@ -212,7 +216,7 @@ template <class T>
 void decode(NumberFormat format, std::span<const std::byte> bytes, std::span<T> out) {
   require(can_decode<T>(format), "numbers of the format ", name_of(format), " cannot be read as ",
           name_of(format_of<T>));
-  detail::require_size<T>(format, bytes.size(), out.size());
+  detail::require_size(format, bytes.size(), out.size());
   if (out.empty()) return;
   if (format == format_of<T>) {
     std::memcpy(out.data(), bytes.data(), bytes.size());
@@ -258,7 +262,7 @@ template <class T>
 void encode(NumberFormat format, std::span<const T> values, std::span<std::byte> out) {
   require(format == format_of<T> || (is_floating(format) && is_floating(format_of<T>)), name_of(format_of<T>),
           " numbers cannot be written as ", name_of(format));
-  detail::require_size<T>(format, out.size(), values.size());
+  detail::require_size(format, out.size(), values.size());
   if (values.empty()) return;
   if (format == format_of<T>) {
     std::memcpy(out.data(), values.data(), out.size());
@@ -266,7 +270,8 @@ void encode(NumberFormat format, std::span<const T> values, std::span<std::byte>
   }
   if constexpr (std::is_floating_point_v<T>) {
     switch (format) {
-      case NumberFormat::f64: return detail::encode_each<double>(values, out, [](T v) { return static_cast<double>(v); });
+      case NumberFormat::f64:
+        return detail::encode_each<double>(values, out, [](T v) { return static_cast<double>(v); });
       case NumberFormat::f32: return detail::encode_each<float>(values, out, [](T v) { return static_cast<float>(v); });
       case NumberFormat::f16: return detail::encode_each<std::uint16_t>(values, out, detail::round_to_16_bits<5>);
       case NumberFormat::bf16: return detail::encode_each<std::uint16_t>(values, out, detail::round_to_16_bits<8>);

@@ -16,29 +16,10 @@
 #include "plainnet/core/error.hpp"
 #include "plainnet/core/parameter.hpp"
 #include "plainnet/core/shape.hpp"
+#include "plainnet/io/json_cursor.hpp"
 #include "plainnet/io/number_format.hpp"
 
 namespace plainnet {
-
-namespace detail {
-
-/// Text from a file, fit for a message: long text cut, everything but printable ASCII written as \xNN. So a message
-/// neither steers a terminal nor breaks a JSON writer.
-inline std::string printable(std::string_view text, std::size_t most = 120) {
-  constexpr std::string_view digits = "0123456789abcdef";
-  std::string result;
-  for (const char c : text.substr(0, most)) {
-    if (c >= ' ' && c <= '~') {
-      result += c;
-    } else {
-      const auto byte = static_cast<unsigned char>(c);
-      result += {'\\', 'x', digits[byte / 16], digits[byte % 16]};
-    }
-  }
-  return text.size() > most ? result + "..." : result;
-}
-
-}  // namespace detail
 
 /// A tensor in a file or in memory, not yet converted: row-major, contiguous, little-endian, on any address.
 struct StoredTensor {
@@ -67,8 +48,8 @@ template <class T>
 StoredTensor store(const Extents& extents, std::span<const T> values, NumberFormat format = format_of<T>) {
   require(extents.elements() == static_cast<Index>(values.size()), values.size(), " values for a tensor of ",
           to_string(extents));
-  const auto bytes = std::make_shared<AlignedVector<std::byte>>(values.size() *
-                                                                static_cast<std::size_t>(info(format).bits / 8));
+  const auto bytes =
+      std::make_shared<AlignedVector<std::byte>>(values.size() * static_cast<std::size_t>(info(format).bits / 8));
   encode(format, values, std::span(*bytes));
   return {format, extents, *bytes, bytes};
 }

@@ -1,0 +1,85 @@
+#include <algorithm>
+#include <string>
+#include <string_view>
+
+#include "plainnet/io/mapped_file.hpp"
+
+#if __has_include(<sys/stat.h>)
+#include <sys/stat.h>
+#endif
+
+#include <gtest/gtest.h>
+
+#include "io/error_message.hpp"
+#include "io/temporary_folder.hpp"
+
+namespace plainnet::test {
+namespace {
+
+std::string text_of(const MappedFile& file) {
+  return std::string(reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size());
+}
+
+TEST(MappedFile, HoldsTheBytesOfTheFileMappedOrRead) {
+  const TemporaryFolder folder;
+  const std::string text = std::string("one\0two", 7) + std::string(100'000, 'x') + "end";
+  write_text(folder / "file", text);
+  EXPECT_EQ(text_of(MappedFile(folder / "file")), text);
+  EXPECT_EQ(text_of(read_whole_file(folder / "file")), text);
+}
+
+TEST(MappedFile, AnEmptyFileHasNoBytes) {
+  const TemporaryFolder folder;
+  write_text(folder / "empty", "");
+  EXPECT_TRUE(MappedFile(folder / "empty").bytes().empty());
+  EXPECT_TRUE(read_whole_file(folder / "empty").bytes().empty());
+  EXPECT_TRUE(MappedFile().bytes().empty());
+}
+
+TEST(MappedFile, CopiesAndMovesKeepTheBytesAndAMovedFromFileHasNone) {
+  const TemporaryFolder folder;
+  write_text(folder / "file", "contents");
+  MappedFile first(folder / "file");
+  const MappedFile copy = first;
+  const MappedFile moved = std::move(first);
+  EXPECT_TRUE(first.bytes().empty());  // NOLINT(bugprone-use-after-move): what is tested
+  EXPECT_EQ(text_of(copy), "contents");
+  EXPECT_EQ(text_of(moved), "contents");
+}
+
+TEST(MappedFile, OldContentsStayWhenTheFileIsReplacedOrRemoved) {
+  const TemporaryFolder folder;
+  write_text(folder / "file", "old");
+  write_text(folder / "new", "something else");
+  const MappedFile file(folder / "file");
+  std::filesystem::rename(folder / "new", folder / "file");
+  EXPECT_EQ(text_of(file), "old");
+  std::filesystem::remove(folder / "file");
+  EXPECT_EQ(text_of(file), "old");
+}
+
+TEST(MappedFile, RefusesWhatIsNoFileAndSaysWhy) {
+  const TemporaryFolder folder;
+  const auto path = folder / "nothing";
+  for (const auto open : {+[](const std::filesystem::path& p) { MappedFile{p}; },
+                          +[](const std::filesystem::path& p) { read_whole_file(p); }}) {
+    const std::string missing = error_of([&] { open(path); });
+    EXPECT_NE(missing.find(path.string()), missing.npos) << missing;
+    EXPECT_NE(missing.find("o such file"), missing.npos) << missing;
+    const std::string is_folder = error_of([&] { open(folder / "."); });
+    EXPECT_NE(is_folder.find("is a folder"), is_folder.npos) << is_folder;
+  }
+}
+
+#if __has_include(<sys/stat.h>)
+TEST(MappedFile, RefusesAPipeWithoutWaitingForAWriter) {
+  const TemporaryFolder folder;
+  ASSERT_EQ(::mkfifo((folder / "pipe").c_str(), 0600), 0);
+  const std::string message = error_of([&] { MappedFile{folder / "pipe"}; });
+  EXPECT_NE(message.find("not a regular file"), message.npos) << message;
+  EXPECT_NE(error_of([&] { read_whole_file(folder / "pipe"); }), "");
+}
+#endif
+
+}  // namespace
+}  // namespace plainnet::test
