@@ -24,18 +24,24 @@ struct Image {
   Image() = default;
 
   /// A black picture.
-  Image(Index columns, Index rows) : width(columns), height(rows), pixels(bytes(columns, rows)) {}
+  Image(Index columns, Index rows) : Image(columns, rows, std::vector<std::uint8_t>(bytes(columns, rows))) {}
 
   /// A picture of given pixels, (rows, columns, 3).
   Image(Index columns, Index rows, std::vector<std::uint8_t> rgb)
       : width(columns), height(rows), pixels(std::move(rgb)) {
-    require(pixels.size() == bytes(columns, rows), "picture of ", columns, " x ", rows, " pixels: expected ",
-            bytes(columns, rows), " bytes, 3 a pixel, found ", pixels.size());
+    check();
   }
 
   /// The first of the 3 · width bytes of row y.
   std::uint8_t* row(Index y) { return pixels.data() + y * width * channels; }
   const std::uint8_t* row(Index y) const { return pixels.data() + y * width * channels; }
+
+  /// Error unless there are pixels, and as many as width and height say. The members are public, so whoever indexes the
+  /// pixels of a picture from elsewhere calls this first.
+  void check() const {
+    require(pixels.size() == bytes(width, height), "picture of ", width, " x ", height, " pixels: expected ",
+            bytes(width, height), " bytes, 3 a pixel, found ", pixels.size());
+  }
 
   bool operator==(const Image&) const = default;
 
@@ -67,6 +73,7 @@ inline void check_region(const Region& region, Index width, Index height) {
 
 /// The pixels of the region alone.
 inline Image crop(const Image& image, const Region& region) {
+  image.check();
   detail::check_region(region, image.width, image.height);
   Image part(region.width, region.height);
   for (Index y = 0; y < region.height; ++y) {

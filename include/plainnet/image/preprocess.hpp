@@ -38,7 +38,8 @@ struct Preprocessing {
 /// The edge that is resized to: floor(size / crop).
 inline Index resized_edge(const Preprocessing& preprocessing) {
   constexpr Index limit = 1 << 15;  // far beyond any network; keeps every product below in range
-  const auto& [size, crop, mode, mean, deviation] = preprocessing;
+  const Index size = preprocessing.size;
+  const double crop = preprocessing.crop;
   require(size > 0 && size <= limit, "input size ", size, ": expected 1 to ", limit, " pixels");
   require(std::isfinite(crop) && crop > 0, "crop ", crop, ": expected a part of the edge, like 0.875");
   const double edge = std::floor(static_cast<double>(size) / crop);
@@ -101,7 +102,7 @@ inline Image resize_and_crop(const Image& image, const Preprocessing& preprocess
 
 /// (x / 255 - mean) / deviation for each pixel, in float and in this order; (1, height, width, 3).
 inline Tensor<float> normalize(const Image& image, const Preprocessing& preprocessing) {
-  require(image.width > 0 && image.height > 0, "a picture without pixels cannot be normalised");
+  image.check();
   std::array<std::array<float, 256>, Image::channels> value;
   for (std::size_t c = 0; c < value.size(); ++c) {
     const float deviation = preprocessing.deviation[c];
