@@ -16,11 +16,17 @@ struct ChannelAffine {
   Vector shift;
 
   static ChannelAffine identity(Index channels) { return {Vector::Ones(channels), Vector::Zero(channels)}; }
+
+  bool has_channels(Index channels) const { return scale.size() == channels && shift.size() == channels; }
 };
 
 /// γ · (x − μ) / √(σ² + ε) + β = s·x + t  ⇒  s = γ / √(σ² + ε), t = β − s·μ
 inline ChannelAffine batch_norm_affine(const Vector& gamma, const Vector& beta, const Vector& mean,
                                        const Vector& variance, double eps) {
+  const Index channels = gamma.size();
+  require(beta.size() == channels && mean.size() == channels && variance.size() == channels,
+          "a batch norm needs as many numbers of each kind; found ", channels, " scales, ", beta.size(), " shifts, ",
+          mean.size(), " means and ", variance.size(), " variances");
   const Vector scale = (gamma.array() / (variance.array() + eps).sqrt()).matrix();
   return {scale, beta - scale.cwiseProduct(mean)};
 }
@@ -29,6 +35,8 @@ inline ChannelAffine batch_norm_affine(const Vector& gamma, const Vector& beta, 
 template <class T>
 void scale_outputs(const ChannelAffine& affine, MatrixMap<const T> weight, const Vector& bias, MatrixMap<T> out_weight,
                    MatrixMap<T> out_bias) {
+  require(affine.has_channels(weight.rows()) && bias.size() == weight.rows(), weight.rows(),
+          " outputs, but a scale of ", affine.scale.size(), " and a bias of ", bias.size());
   for (Index o = 0; o < weight.rows(); ++o) {
     out_weight.row(o) = (affine.scale[o] * weight.row(o).template cast<double>()).template cast<T>();
   }
@@ -68,6 +76,12 @@ template <class T>
 void compose(MatrixMap<const T> weight2, const Vector& bias2, const ChannelAffine& affine2,
              MatrixMap<const T> weight1, const Vector& bias1, const ChannelAffine& affine1, MatrixMap<T> out_weight,
              MatrixMap<T> out_bias, ThreadPool& pool) {
+  require(affine1.has_channels(weight1.rows()) && bias1.size() == weight1.rows(), weight1.rows(),
+          " inner channels, but a scale of ", affine1.scale.size(), " and a bias of ", bias1.size());
+  require(affine2.has_channels(weight2.rows()) && bias2.size() == weight2.rows(), weight2.rows(),
+          " outputs, but a scale of ", affine2.scale.size(), " and a bias of ", bias2.size());
+  require(weight2.cols() == weight1.rows(), "the second map takes ", weight2.cols(), " channels, the first gives ",
+          weight1.rows());
   const Vector inner = affine1.scale.cwiseProduct(bias1) + affine1.shift;
   for (Index o = 0; o < weight2.rows(); ++o) {
     const double sum = weight2.row(o).template cast<double>().dot(inner.transpose());

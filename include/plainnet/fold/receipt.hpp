@@ -18,7 +18,7 @@ struct FoldReceipt {
   Index macs_before = 0;
   Index macs_after = 0;
   Shape probe;                      // shape of the random input that both forms ran on
-  double largest_difference = 0.0;  // of a logit
+  double largest_difference = 0.0;  // of a logit; NaN if there is one
   double largest_logit = 0.0;
 };
 
@@ -42,6 +42,9 @@ FoldReceipt make_receipt(const Trained& trained, const Folding<Folded>& folding,
   const Tensor<T> noise = probe_input<T>(probe);
   const Tensor<T> before = trained.forward(noise.view());
   const Tensor<T> after = folding.network.forward(noise.view());
+  const auto largest = [](const auto& matrix) {
+    return static_cast<double>(matrix.cwiseAbs().template maxCoeff<Eigen::PropagateNaN>());
+  };
   return {.merges = folding.merges,
           .parameters_before = count_parameters(trained),
           .parameters_after = count_parameters(folding.network),
@@ -49,8 +52,8 @@ FoldReceipt make_receipt(const Trained& trained, const Folding<Folded>& folding,
           .macs_before = trained.macs(input),
           .macs_after = folding.network.macs(input),
           .probe = probe,
-          .largest_difference = static_cast<double>((before.matrix() - after.matrix()).cwiseAbs().maxCoeff()),
-          .largest_logit = static_cast<double>(before.matrix().cwiseAbs().maxCoeff())};
+          .largest_difference = largest(before.matrix() - after.matrix()),
+          .largest_logit = largest(before.matrix())};
 }
 
 }  // namespace plainnet

@@ -2,6 +2,7 @@
 // VanillaNet (Chen et al., "VanillaNet: the Power of Minimalism in Deep Learning", arXiv 2305.12972): the network as
 // trained and as folded. Parameter names are those of the published code, huawei-noah/VanillaNet.
 
+#include <algorithm>
 #include <vector>
 
 #include "plainnet/layers/activation.hpp"
@@ -39,6 +40,11 @@ struct VanillaNetConfig {
             "a VanillaNet needs as many adaptive pools as strides, or none; found ", adaptive_pools.size(), " and ",
             strides.size());
     require(classes > 0 && act_num >= 0 && in_channels > 0, "a VanillaNet needs classes, input channels and act_num ≥ 0");
+    const auto all = [](const std::vector<Index>& numbers, Index least) {
+      return std::all_of(numbers.begin(), numbers.end(), [least](Index number) { return number >= least; });
+    };
+    require(all(widths, 1) && all(strides, 1) && all(adaptive_pools, 0),
+            "a VanillaNet needs positive widths and strides, and no negative adaptive pools");
   }
 };
 

@@ -1,0 +1,78 @@
+#pragma once
+// What the commands' options have in common.
+
+#include <algorithm>
+#include <functional>
+#include <optional>
+#include <string>
+#include <thread>
+
+#include <CLI/CLI.hpp>
+
+#include "output.hpp"
+#include "plainnet/model.hpp"
+
+namespace plainnet::program {
+
+/// A command of the program. `run` is called if the command line names it; it returns the exit code, or throws.
+struct Command {
+  CLI::App* line;
+  std::function<int()> run;
+};
+
+inline constexpr int success = 0;
+inline constexpr int failure = 1;
+inline constexpr int wrong_usage = 2;
+
+/// Refuses what is not a number from `least` to `most`, NaN too.
+template <class Number>
+CLI::Validator number_in(Number least, Number most) {
+  return CLI::Validator(
+      [=](std::string& text) {
+        Number value{};
+        const bool fits = CLI::detail::lexical_cast(text, value) && value >= least && value <= most;
+        std::ostringstream range;
+        range << least << " to " << most;
+        return fits ? std::string() : concatenate("expected a number from ", range.str(), ", found ", text);
+      },
+      "");
+}
+
+inline void add_threads(CLI::App* line, Index& threads) {
+  threads = std::max<Index>(1, static_cast<Index>(std::thread::hardware_concurrency()));
+  line->add_option("--threads", threads, "Threads to compute with; without it, one for each processor")
+      ->type_name("N")
+      ->check(number_in<Index>(1, 1024));
+}
+
+inline void add_json(CLI::App* line, bool& json, const char* what = "Print JSON, one object a line") {
+  line->add_flag("--json", json, what);
+}
+
+/// Which weights, and how they are to be understood.
+struct WeightsOptions {
+  std::string weights = {};  // path; empty: the digits model
+  std::string model = {};    // empty: told from the tensors
+  std::optional<double> slope = {};
+};
+
+inline void add_model(CLI::App* line, std::string& model) {
+  line->add_option("--model", model, "Variant, a name that `plainnet models` lists; without it, told from the tensors")
+      ->type_name("M");
+}
+
+inline void add_slope(CLI::App* line, std::optional<double>& slope) {
+  line->add_option("--slope", slope, "Slope of the annealed activations; without it, the file's own, else 1")
+      ->type_name("S")
+      ->check(number_in(0.0, 1.0));
+}
+
+/// --weights with the built-in digits model as the default, --model and --slope.
+inline void add_weights(CLI::App* line, WeightsOptions& options) {
+  line->add_option("--weights", options.weights, "Checkpoint, safetensors; without it, the built-in digits model")
+      ->type_name("F");
+  add_model(line, options.model);
+  add_slope(line, options.slope);
+}
+
+}  // namespace plainnet::program

@@ -1,0 +1,123 @@
+// plainnet verify: the readable network in double precision against the engine in float.
+
+#include "commands.hpp"
+#include "plainnet/engine/engine.hpp"
+#include "plainnet/fold/receipt.hpp"
+#include "weights.hpp"
+
+namespace plainnet::program {
+namespace {
+
+struct VerifyArguments {
+  WeightsOptions weights;
+  Index threads = 1;
+  Index size = 0;  // 0: the variant's
+};
+
+/// Largest difference of a logit, as a part of the largest logit, that float arithmetic accounts for. A network of 13
+/// layers and 4096 channels shows some 1e-6; a wrong weight shows 1e-3 and more.
+constexpr double tolerance = 1e-4;
+
+/// Two engines of the same weights, for batches of one and of two picture_count, see three pictures in all.
+constexpr Index picture_count = 3;
+
+template <class T>
+Tensor<T> part_of_batch(const Tensor<T>& all, Index first, Index count) {
+  Shape shape = all.shape();
+  shape.batch = count;
+  Tensor<T> part(shape);
+  std::copy_n(all.view().pixel(first, 0, 0), shape.elements(), part.data());
+  return part;
+}
+
+/// Logits (3, 1, 1, classes) of the engine.
+Tensor<float> run_engine(const Model& model, const Tensor<float>& input, Index threads, LoadReport& report) {
+  const Tensor<float> single = part_of_batch(input, 0, 1);
+  const Tensor<float> pair = part_of_batch(input, 1, 2);
+  const Engine engine =
+      std::visit([&](const auto& folded) { return prepare(folded, single.shape(), {.threads = threads}); },
+                 load_folded<float>(model, {.threads = threads}, &report));
+  Tensor<float> logits({.batch = picture_count, .channels = engine.output_shape().channels});
+  float* out = logits.data();
+  for (const Tensor<float>* part : {&single, &pair}) {
+    const Engine prepared = engine.prepared_for(part->shape());
+    Workspace<float> workspace = prepared.workspace();
+    const TensorView<const float> result = prepared.run(*part, workspace);
+    out = std::copy_n(result.data(), result.shape().elements(), out);
+  }
+  return logits;
+}
+
+/// The same of the readable layers, from the form that the file holds.
+Tensor<double> run_reference(const Model& model, const Tensor<float>& input) {
+  const Tensor<double> in_double(input);
+  const auto forward = [&](const auto& network) { return network.forward(in_double.view()); };
+  return model.is_folded() ? std::visit(forward, load_folded<double>(model))
+                           : std::visit(forward, load_trained<double>(model));
+}
+
+struct Comparison {
+  double largest_difference = 0;
+  double largest_logit = 0;
+  Index same_top1 = 0;
+
+  bool is_fine() const { return largest_difference <= tolerance * largest_logit; }  // false for NaN
+};
+
+Comparison compare(const Tensor<double>& reference, const Tensor<float>& result) {
+  Comparison comparison;
+  const auto keep_larger = [](double& largest, double value) {
+    if (!(value <= largest)) largest = value;  // a NaN is kept
+  };
+  for (Index n = 0; n < reference.shape().batch; ++n) {
+    Index best_expected = 0, best_found = 0;
+    for (Index c = 0; c < reference.shape().channels; ++c) {
+      const double expected = reference(n, 0, 0, c);
+      const double found = result(n, 0, 0, c);
+      keep_larger(comparison.largest_difference, std::abs(found - expected));
+      keep_larger(comparison.largest_logit, std::abs(expected));
+      if (expected > reference(n, 0, 0, best_expected)) best_expected = c;
+      if (found > static_cast<double>(result(n, 0, 0, best_found))) best_found = c;
+    }
+    comparison.same_top1 += best_expected == best_found ? 1 : 0;
+  }
+  return comparison;
+}
+
+int verify(const VerifyArguments& arguments) {
+  const Model model = open_weights(arguments.weights);
+  const Index size = arguments.size > 0 ? arguments.size : model.variant().preprocessing.size;
+  const Tensor<float> input = probe_input<float>(square_input(model, size, picture_count));
+  LoadReport report;
+  const Tensor<float> result = run_engine(model, input, arguments.threads, report);
+  warn_of_non_finite(model, report);
+  const Comparison comparison = compare(run_reference(model, input), result);
+
+  print(concatenate(model.variant().name, ", ", model.is_folded() ? "folded" : "trained",
+                    " form in double against the engine in float, ", picture_count, " random inputs of ", size, " x ",
+                    size, "\nlargest difference  ", scientific(comparison.largest_difference), " of logits up to ",
+                    scientific(comparison.largest_logit), ": a part of ",
+                    scientific(comparison.largest_difference / comparison.largest_logit), ", at most ",
+                    scientific(tolerance), " is accepted\ntop-1 agrees        ", comparison.same_top1, " of ",
+                    picture_count, '\n'));
+  require(comparison.is_fine(), model.tensors.source, ": the engine differs from the reference by more than rounding");
+  return success;
+}
+
+}  // namespace
+
+Command verify_command(CLI::App& program) {
+  CLI::App* const line = program.add_subcommand("verify", "Check the engine's answers against the readable layers");
+  const auto arguments = std::make_shared<VerifyArguments>();
+  line->add_option("file", arguments->weights.weights, "Checkpoint, trained or folded")->type_name("F")->required();
+  add_model(line, arguments->weights.model);
+  add_slope(line, arguments->weights.slope);
+  add_threads(line, arguments->threads);
+  line->add_option("--size", arguments->size, "Width and height of the inputs in pixels; the variant's without it")
+      ->type_name("N")
+      ->check(number_in<Index>(1, 1 << 14));
+  line->footer(concatenate("Fails if a logit differs by more than ", scientific(tolerance), " of the largest logit."));
+  return {line, [arguments] { return verify(*arguments); }};
+}
+
+}  // namespace plainnet::program
