@@ -189,24 +189,6 @@ TEST(ResizeWeights, TheCubicHasItsKnownValues) {
   EXPECT_EQ(keys_cubic(7), 0);
 }
 
-// 2048 / 8 = 256 outputs for each input: some weights lie half way between two integers.
-TEST(ResizeWeights, AreRoundedHalfAwayFromZero) {
-  const Axis axis(8, 2048, 0, 2048);
-  int halves = 0;
-  for (Index i = 0; i < 2048; ++i) {
-    const double center = (static_cast<double>(i) + 0.5) / 256;
-    const auto [first, count] = axis.taps(i);
-    double total = 0;
-    for (Index k = 0; k < count; ++k) total += reference_cubic(static_cast<double>(first + k) - center + 0.5);
-    for (Index k = 0; k < count; ++k) {
-      const double weight = reference_cubic(static_cast<double>(first + k) - center + 0.5) / total * 4194304;
-      ASSERT_EQ(axis.weights(i)[k], std::llround(weight)) << "output " << i << ", weight " << k;
-      halves += weight < 0 && weight - std::floor(weight) == 0.5;
-    }
-  }
-  EXPECT_GT(halves, 0);
-}
-
 // Rounded, n weights sum to one within n / 2 units. The sums of the passes, of which the largest is that over the
 // weights of one sign times 255, fit their 32 bits.
 TEST(ResizeWeights, SumToOneAndCannotOverflow) {

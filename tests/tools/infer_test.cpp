@@ -1,11 +1,10 @@
 // plainnet infer, preprocess: the reference logits of real checkpoints, features, and inputs that are refused.
 
-#include "tools/program.hpp"
-
 #include "plainnet/core/layout.hpp"
 #include "plainnet/image/preprocess.hpp"
 #include "plainnet/io/image.hpp"
 #include "support/golden_rule.hpp"
+#include "tools/program.hpp"
 
 namespace plainnet {
 namespace {
@@ -125,8 +124,8 @@ TEST_F(Infer, GivesTheSameBitsForEveryNumberOfThreads) {
 TEST_F(Infer, RefusesAnInputOfAnotherShapeOrFormat) {
   const auto expect_refusal = [&](const StateDict& tensors, const std::vector<std::string>& parts) {
     write_safetensors(input_, tensors);
-    expect_failure(run({"infer", "--weights", checkpoint("float32.safetensors"), "--input", input_, "--output", output_}),
-                   parts);
+    expect_failure(
+        run({"infer", "--weights", checkpoint("float32.safetensors"), "--input", input_, "--output", output_}), parts);
     EXPECT_FALSE(std::filesystem::exists(output_));
   };
   const auto with_shape = [](const Extents& extents) {
@@ -148,8 +147,9 @@ TEST_F(Infer, RefusesAnInputOfAnotherShapeOrFormat) {
 
 TEST_F(Infer, LeavesAnExistingOutputAloneIfItFails) {
   test::write_text(output_, "precious");
-  expect_failure(run({"infer", "--weights", checkpoint("float32.safetensors"), "--input", "missing", "--output", output_}),
-                 {"missing"});
+  expect_failure(
+      run({"infer", "--weights", checkpoint("float32.safetensors"), "--input", "missing", "--output", output_}),
+      {"missing"});
   EXPECT_EQ(test::read_text(output_), "precious");
   EXPECT_EQ(folder_.entries(), 2);
 }
@@ -183,7 +183,8 @@ class PreprocessCommand : public Infer {
     EXPECT_TRUE(std::equal(found.begin(), found.end(), pixels.pixels.begin(), pixels.pixels.end()));
     EXPECT_EQ(result.at("input").extents, (Extents{1, 3, expected.size, expected.size}));
     EXPECT_EQ(result.at("input").format, NumberFormat::f32);
-    EXPECT_EQ(result.at("input").values<float>(), to_channels_first(normalize(pixels, expected).view()));
+    const Tensor<float> normalized = normalize(pixels, expected);
+    EXPECT_EQ(result.at("input").values<float>(), to_channels_first(normalized.view()));
   }
 };
 

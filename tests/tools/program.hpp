@@ -1,17 +1,16 @@
 #pragma once
 // Runs the program plainnet as a user's script does.
 
-#include <gtest/gtest.h>
-
 #include <fcntl.h>
 #include <spawn.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-#include <nlohmann/json.hpp>
 #include <sstream>
 #include <string>
+#include <sys/wait.h>
+#include <unistd.h>
 #include <vector>
+
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
 #include "io/temporary_folder.hpp"
 #include "plainnet/io/safetensors.hpp"
@@ -37,7 +36,7 @@ struct Outcome {
   }
 };
 
-inline std::string checkpoint(std::string_view name) { return data(concatenate("checkpoints/", name)).string(); }
+inline std::string checkpoint(std::string_view name) { return test::data(concatenate("checkpoints/", name)).string(); }
 
 /// A program that was started, with files or pipes in place of its streams.
 class Process {
@@ -78,7 +77,8 @@ class Descriptor {
   explicit Descriptor(int number) : number_(number) {
     if (number_ < 0) throw std::runtime_error("cannot open a file or pipe");
   }
-  Descriptor(const std::filesystem::path& path, int flags) : Descriptor(::open(path.c_str(), flags | O_CLOEXEC, 0600)) {}
+  Descriptor(const std::filesystem::path& path, int flags)
+      : Descriptor(::open(path.c_str(), flags | O_CLOEXEC, 0600)) {}
   Descriptor(Descriptor&& other) noexcept : number_(std::exchange(other.number_, -1)) {}
   ~Descriptor() { close(); }
 

@@ -1,8 +1,7 @@
 // What all commands of the program plainnet have in common: help, wrong usage, streams, exit codes.
 
-#include "tools/program.hpp"
-
 #include "plainnet/core/version.hpp"
+#include "tools/program.hpp"
 
 namespace plainnet {
 namespace {
@@ -14,8 +13,8 @@ using test::expect_wrong_usage;
 using test::Outcome;
 using test::run;
 
-const std::vector<std::string> commands = {"models", "classify", "infer", "preprocess", "fold",
-                                           "inspect", "verify", "bench", "eval"};
+const std::vector<std::string> commands = {"models",  "classify", "infer", "preprocess", "fold",
+                                           "inspect", "verify",   "bench", "eval"};
 
 TEST(Program, PrintsItsVersion) {
   const Outcome outcome = run({"--version"});
@@ -26,7 +25,8 @@ TEST(Program, PrintsItsVersion) {
 TEST(Program, ListsItsCommandsInItsHelp) {
   const Outcome outcome = run({"--help"});
   expect_success(outcome);
-  for (const std::string& command : commands) EXPECT_NE(outcome.out.find("\n  " + command), std::string::npos) << command;
+  for (const std::string& command : commands)
+    EXPECT_NE(outcome.out.find("\n  " + command), std::string::npos) << command;
 }
 
 TEST(Program, HasHelpForEveryCommand) {
@@ -53,7 +53,8 @@ TEST(Program, ExitsWith2OnWrongUsage) {
   expect_wrong_usage({});
   expect_wrong_usage({"clasify"});
   expect_wrong_usage({"--json"});
-  for (const std::string& command : commands) expect_wrong_usage({command, "--no-such-option"}, {"plainnet " + command + " --help"});
+  for (const std::string& command : commands)
+    expect_wrong_usage({command, "--no-such-option"}, {"plainnet " + command + " --help"});
 }
 
 TEST(Program, ExitsWith2IfAnArgumentIsMissing) {
@@ -92,8 +93,10 @@ TEST(Program, ExitsWith2IfANumberMakesNoSense) {
 TEST(Program, FailsIfStandardOutputIsFull) {
   if (!std::filesystem::exists("/dev/full")) GTEST_SKIP() << "there is no /dev/full here";
   test::TemporaryFolder folder;
-  for (const std::vector<std::string>& arguments :
-       {std::vector<std::string>{"models"}, {"models", "--json"}, {"--help"}, {"inspect", checkpoint("float32.safetensors")}}) {
+  for (const std::vector<std::string>& arguments : {std::vector<std::string>{"models"},
+                                                    {"models", "--json"},
+                                                    {"--help"},
+                                                    {"inspect", checkpoint("float32.safetensors")}}) {
     const test::Descriptor in("/dev/null", O_RDONLY), full("/dev/full", O_WRONLY);
     const test::Descriptor err(folder / "err", O_WRONLY | O_CREAT | O_TRUNC);
     const int code = test::Process(arguments, in, full, err).exit_code();
@@ -146,7 +149,8 @@ TEST(Program, NamesTheNearestVariantsOfAnUnknownModel) {
   const std::vector<std::string> parts = {"vanillanet_55", "vanillanet_5", "vanillanet_6"};
   expect_failure(run({"bench", "--model", "vanillanet_5,vanillanet_55"}), parts);
   expect_failure(run({"classify", "--model", "vanillanet_55", "x.png"}), parts);
-  expect_failure(run({"infer", "--weights", weights, "--model", "vanillanet_55", "--input", "x", "--output", out}), parts);
+  expect_failure(run({"infer", "--weights", weights, "--model", "vanillanet_55", "--input", "x", "--output", out}),
+                 parts);
   expect_failure(run({"preprocess", "--model", "vanillanet_55", "--output", out, "x.png"}), parts);
   expect_failure(run({"fold", "--model", "vanillanet_55", weights, out}), parts);
   expect_failure(run({"verify", "--model", "vanillanet_55", weights}), parts);
@@ -155,7 +159,8 @@ TEST(Program, NamesTheNearestVariantsOfAnUnknownModel) {
 
 TEST(Program, SaysWhatDiffersIfTheCheckpointIsOfAnotherVariant) {
   const std::string weights = checkpoint("float32.safetensors");
-  expect_failure(run({"verify", "--model", "vanillanet_5", weights}), {weights, "32, 64, 64, 128", "512, 1024, 2048, 4096"});
+  expect_failure(run({"verify", "--model", "vanillanet_5", weights}),
+                 {weights, "32, 64, 64, 128", "512, 1024, 2048, 4096"});
 }
 
 TEST(Program, ListsTheTensorsThatDoNotFitInOneLine) {

@@ -2,13 +2,13 @@
 // A data set as a folder of class folders, and which class each folder stands for.
 
 #include <algorithm>
-#include <charconv>
 #include <filesystem>
 #include <numeric>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "command_line.hpp"
 #include "pictures.hpp"
 
 namespace plainnet::program {
@@ -20,11 +20,8 @@ struct LabelledPicture {
 
 /// The class whose number `name` is: "7", not "07".
 inline std::optional<Index> class_number(const std::string& name, Index classes) {
-  Index number = 0;
-  const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), number);
-  const bool is_number = error == std::errc() && end == name.data() + name.size();
-  if (!is_number || number >= classes || std::to_string(number) != name) return std::nullopt;
-  return number;
+  const std::optional<Index> number = parse_number<Index>(name);
+  return number && *number < classes && std::to_string(*number) == name ? number : std::nullopt;
 }
 
 /// The class of every folder. All are called by labels, or all by numbers of classes, or they are as many as the

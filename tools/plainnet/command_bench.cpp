@@ -1,15 +1,10 @@
 // plainnet bench: latency of variants, beside what the machine can do at most.
 
-#include <cstdint>
-
+#include "bench_subject.hpp"
 #include "commands.hpp"
-#include "measure.hpp"
 #include "peak.hpp"
-#include "plainnet/engine/engine.hpp"
-#include "plainnet/fold/receipt.hpp"
 #include "progress_bar.hpp"
 #include "table.hpp"
-#include "weights.hpp"
 
 namespace plainnet::program {
 namespace {
@@ -18,88 +13,18 @@ struct BenchArguments {
   std::vector<std::string> models;
   bool all = false;
   std::string weights;
-  Index threads = 1;
-  Index batch = 1;
-  std::string size;  // "HxW"; empty: the variant's
+  RunSize run;
   double seconds = 3;
   bool json = false;
 };
 
 /// "160x192" or, for both, "160"; nothing if it is neither.
 std::optional<Extent2D> parse_size(const std::string& text) {
-  constexpr Index most = 1 << 14;
-  const std::size_t x = text.find('x');
-  Extent2D size = 0;
-  const bool is_number = CLI::detail::lexical_cast(text.substr(0, x), size.height) &&
-                         CLI::detail::lexical_cast(x == text.npos ? text : text.substr(x + 1), size.width);
-  const auto fits = [](Index side) { return side >= 1 && side <= most; };
-  return is_number && fits(size.height) && fits(size.width) ? std::optional(size) : std::nullopt;
-}
-
-/// What is timed.
-struct Subject {
-  std::string model;
-  Engine engine;
-  double load_ms;  // 0: nothing was read
-  double prepare_ms;
-};
-
-/// Error unless the engine gives the readable layers' answer on a small picture: only what is right is timed.
-template <class Folded>
-void check_answer(const Folded& network, const Engine& engine, const std::string& model) {
-  const Tensor<float> input = probe_input<float>({1, 64, 64, engine.input_shape().channels});
-  const Engine small = engine.prepared_for(input.shape());
-  Workspace<float> workspace = small.workspace();
-  const TensorView<const float> found = small.run(input, workspace);
-  const Tensor<float> expected = network.forward(input.view());
-  const float largest = expected.matrix().cwiseAbs().maxCoeff();
-  const float difference = (expected.matrix() - found.matrix()).cwiseAbs().maxCoeff();
-  require(difference <= 1e-4f * largest, model, ": the engine's answer is off by ", scientific(difference),
-          " of logits up to ", scientific(largest), ", so it is not timed");
-}
-
-/// Takes the network, so that only the engine stays in memory.
-Subject make_subject(const Variant& variant, AnyFolded<float> network, Index channels, double load_ms,
-                     const BenchArguments& arguments) {
-  const Extent2D size = parse_size(arguments.size).value_or(Extent2D{variant.preprocessing.size});
-  const Shape input{arguments.batch, size.height, size.width, channels};
-  return std::visit(
-      [&](const auto& any) {
-        const Stopwatch watch;
-        Engine engine = prepare(any, input, {.threads = arguments.threads});
-        const double prepare_ms = watch.milliseconds();
-        check_answer(any, engine, variant.name);
-        return Subject{variant.name, std::move(engine), load_ms, prepare_ms};
-      },
-      network);
-}
-
-Subject subject_of_weights(const BenchArguments& arguments) {
-  const Stopwatch watch;
-  const Model model =
-      open_weights({.weights = arguments.weights, .model = arguments.models.empty() ? "" : arguments.models.front()});
-  LoadReport report;
-  AnyFolded<float> network = load_folded<float>(model, {.threads = arguments.threads}, &report);
-  const double load_ms = watch.milliseconds();
-  warn_of_non_finite(model, report);
-  return make_subject(model.variant(), std::move(network), square_input(model, 1).channels, load_ms, arguments);
-}
-
-/// Random weights that keep activations in range: uniform, of variance 1 / fan-in.
-Subject random_subject(const Variant& variant, const BenchArguments& arguments) {
-  AnyFolded<float> network = make_folded<float>(variant.config);
-  std::uint32_t state = 1;
-  const auto fill = [&](const std::string&, auto& parameter, ParameterKind) {
-    const Extents& extents = parameter.extents();
-    const Index fan_in = extents.rank() > 1 ? parameter.size() / extents[0] : 300;  // biases: up to 0.1
-    const float bound = std::sqrt(3.0f / static_cast<float>(fan_in));
-    for (float& value : parameter) {
-      state = state * 1664525 + 1013904223;  // linear congruential generator of "Numerical Recipes"
-      value = bound * (static_cast<float>(state >> 8) * 0x1p-23f - 1.0f);
-    }
-  };
-  std::visit([&](auto& any) { for_each_parameter(any, fill); }, network);
-  return make_subject(variant, std::move(network), variant.input_shape().channels, 0.0, arguments);
+  const std::size_t x = std::min(text.find('x'), text.size());
+  const std::optional<Index> height = parse_number<Index>(text.substr(0, x));
+  const std::optional<Index> width = x == text.size() ? height : parse_number<Index>(text.substr(x + 1));
+  const auto fits = [](std::optional<Index> side) { return side && *side >= 1 && *side <= 1 << 14; };
+  return fits(height) && fits(width) ? std::optional(Extent2D(*height, *width)) : std::nullopt;
 }
 
 struct Timing {
@@ -125,15 +50,15 @@ Timing time_runs(const Engine& engine, double seconds) {
 
 Json measure(const Subject& subject, const BenchArguments& arguments) {
   const Engine& engine = subject.engine;
-  const double peak_before = measure_peak(engine.isa(), arguments.threads);
+  const double peak_before = measure_peak(engine.isa(), arguments.run.threads);
   const Timing timing = time_runs(engine, arguments.seconds);
-  const double peak = std::max(peak_before, measure_peak(engine.isa(), arguments.threads));
+  const double peak = std::max(peak_before, measure_peak(engine.isa(), arguments.run.threads));
 
   const auto macs = static_cast<double>(engine.macs());
   const double median = quantile(timing.milliseconds, 0.5);
   const double gflops = 2 * macs / median / 1e6;
   return {{"model", subject.model},
-          {"threads", arguments.threads},
+          {"threads", arguments.run.threads},
           {"batch", engine.input_shape().batch},
           {"height", engine.input_shape().height},
           {"width", engine.input_shape().width},
@@ -166,20 +91,31 @@ std::string bench_row(const Json& row) {
                     number("weights_mb", 1), number("workspace_mb", 1), number("load_ms", 0), number("prepare_ms", 0)});
 }
 
-int bench(const BenchArguments& arguments) {
-  std::vector<std::function<Subject()>> subjects;
+/// What shall be timed, made one after the other: all at once would not fit in memory.
+std::vector<std::function<Subject()>> subjects_of(const BenchArguments& arguments) {
+  const RunSize& run = arguments.run;
   if (!arguments.weights.empty()) {
-    subjects.push_back([&] { return subject_of_weights(arguments); });
-  } else if (arguments.all) {
-    for (const Variant& variant : variants()) subjects.push_back([&] { return random_subject(variant, arguments); });
-  } else {
-    for (const std::string& name :
-         arguments.models.empty() ? std::vector<std::string>{"vanillanet_5"} : arguments.models) {
-      const Variant& variant = variant_named(name);
-      subjects.push_back([&] { return random_subject(variant, arguments); });
-    }
+    const WeightsOptions weights{.weights = arguments.weights,
+                                 .model = arguments.models.empty() ? "" : arguments.models.front()};
+    return {[weights, run] { return subject_of_weights(weights, run); }};
   }
+  std::vector<const Variant*> chosen;
+  if (arguments.all) {
+    for (const Variant& variant : variants()) chosen.push_back(&variant);
+  } else if (arguments.models.empty()) {
+    chosen.push_back(&variant_named("vanillanet_5"));
+  }
+  for (const std::string& name : arguments.models) chosen.push_back(&variant_named(name));
 
+  std::vector<std::function<Subject()>> subjects;
+  for (const Variant* variant : chosen) {
+    subjects.push_back([variant, run] { return random_subject(*variant, run); });
+  }
+  return subjects;
+}
+
+int bench(const BenchArguments& arguments) {
+  const std::vector<std::function<Subject()>> subjects = subjects_of(arguments);
   ProgressBar progress(static_cast<Index>(subjects.size()), "models");
   for (std::size_t i = 0; i < subjects.size(); ++i) {
     const Json row = measure(subjects[i](), arguments);
@@ -207,11 +143,13 @@ Command bench_command(CLI::App& program) {
   CLI::Option* const weights =
       line->add_option("--weights", arguments->weights, "Checkpoint; without it, weights are random")->type_name("F");
   weights->excludes(all);
-  add_threads(line, arguments->threads);
-  line->add_option("--batch", arguments->batch, "Pictures in a run; 1 without it")
+  add_threads(line, arguments->run.threads);
+  line->add_option("--batch", arguments->run.batch, "Pictures in a run; 1 without it")
       ->type_name("B")
       ->check(number_in<Index>(1, 4096));
-  line->add_option("--size", arguments->size, "Height and width of the input in pixels; the variant's without it")
+  line->add_option_function<std::string>(
+          "--size", [arguments](const std::string& text) { arguments->run.size = parse_size(text); },
+          "Height and width of the input in pixels; the variant's without it")
       ->type_name("HxW")
       ->check(CLI::Validator(
           [](std::string& text) {

@@ -88,7 +88,7 @@ class Session {
 int classify(const ClassifyArguments& arguments) {
   const Model model = open_weights(arguments.weights);
   const Classifier classifier(
-      model, {.labels = open_labels(arguments.labels, arguments.weights), .threads = arguments.threads});
+      model, {.labels = open_labels(arguments.labels, arguments.weights, model), .threads = arguments.threads});
   warn_of_non_finite(model, classifier.load_report());
   Session session(arguments, classifier);
   for (const std::string& path : arguments.paths) {

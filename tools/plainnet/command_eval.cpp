@@ -35,7 +35,19 @@ Index place_of(Index label, std::span<const float> logits) {
   return place;
 }
 
-/// One walk over the pictures, shared by the threads that look at them.
+struct Score {
+  Index seen = 0;
+  Index failed = 0;
+  Index top1 = 0;
+  Index top5 = 0;
+  double seconds = 0;
+
+  double percent(Index count) const { return 100.0 * static_cast<double>(count) / static_cast<double>(seen); }
+  double images_per_second() const { return static_cast<double>(seen) / seconds; }
+};
+
+/// One walk over the pictures, shared by threads that each take the next one, so that reading and resizing are shared
+/// out too.
 class Evaluation {
  public:
   Evaluation(const Engine& engine, const Preprocessing& preprocessing, const std::vector<LabelledPicture>& pictures)
@@ -44,24 +56,30 @@ class Evaluation {
         pictures_(pictures),
         progress_(static_cast<Index>(pictures.size()), "pictures") {}
 
-  Index seen = 0;
-  Index failed = 0;
-  Index top1 = 0;
-  Index top5 = 0;
+  Score run(Index threads) {
+    std::vector<Workspace<float>> workspaces;
+    for (Index i = 0; i < threads; ++i) workspaces.push_back(engine_.workspace());
+    ThreadPool pool(threads);
+    const Stopwatch watch;
+    pool.run([&](Index i) { work(workspaces[static_cast<std::size_t>(i)]); });
+    score_.seconds = watch.seconds();
+    return score_;
+  }
 
+ private:
   /// Takes pictures until none is left.
   void work(Workspace<float>& workspace) noexcept {
     for (std::size_t i; (i = next_++) < pictures_.size();) {
       try {
         const Index place = look_at(pictures_[i], workspace);
         const std::lock_guard lock(mutex_);
-        ++seen;
-        top1 += place < 1 ? 1 : 0;
-        top5 += place < 5 ? 1 : 0;
+        ++score_.seen;
+        score_.top1 += place < 1 ? 1 : 0;
+        score_.top5 += place < 5 ? 1 : 0;
         progress_.advance();
       } catch (const std::exception& error) {
         const std::lock_guard lock(mutex_);
-        ++failed;
+        ++score_.failed;
         progress_.clear();
         complain(about_file(pictures_[i].file, error));
         progress_.advance();
@@ -69,7 +87,6 @@ class Evaluation {
     }
   }
 
- private:
   Index look_at(const LabelledPicture& picture, Workspace<float>& workspace) const {
     const Tensor<float> input = plainnet::preprocess(load_image(picture.file), preprocessing_);
     const TensorView<const float> logits = engine_.run(input, workspace);
@@ -80,16 +97,31 @@ class Evaluation {
   const Preprocessing& preprocessing_;
   const std::vector<LabelledPicture>& pictures_;
   std::atomic<std::size_t> next_ = 0;
-  std::mutex mutex_;
+  std::mutex mutex_;  // of what follows
+  Score score_;
   ProgressBar progress_;
 };
 
-/// Every thread looks at pictures of its own, so that reading and resizing are shared out too.
+void print_score(const EvalArguments& arguments, const Model& model, const Score& score) {
+  if (arguments.json) {
+    print_json({{"folder", arguments.folder},
+                {"model", model.variant().name},
+                {"threads", arguments.threads},
+                {"images", score.seen},
+                {"failed", score.failed},
+                {"top1", score.percent(score.top1)},
+                {"top5", score.percent(score.top5)},
+                {"images_per_second", score.images_per_second()}});
+  } else {
+    print(concatenate("top-1 ", fixed(score.percent(score.top1), 2), " %, top-5 ", fixed(score.percent(score.top5), 2),
+                      " % of ", score.seen, " pictures, ", fixed(score.images_per_second(), 1), " images/s",
+                      score.failed > 0 ? concatenate("; ", score.failed, " more could not be read") : "", '\n'));
+  }
+}
+
 int eval(const EvalArguments& arguments) {
   const Model model = open_weights(arguments.weights);
-  const std::vector<std::string> labels = open_labels(arguments.labels, arguments.weights);
-  require(labels.empty() || static_cast<Index>(labels.size()) == model.classes(), labels.size(), " labels for ",
-          model.classes(), " classes: are they of another model?");
+  const std::vector<std::string> labels = open_labels(arguments.labels, arguments.weights, model);
   bool has_unreadable_folder = false;
   const std::vector<LabelledPicture> pictures = about(arguments.folder, [&] {
     return find_labelled_pictures(arguments.folder, labels, model.classes(), [&](const auto&, const auto& problem) {
@@ -101,35 +133,12 @@ int eval(const EvalArguments& arguments) {
   LoadReport report;
   const AnyFolded<float> network = load_folded<float>(model, {.threads = arguments.threads}, &report);
   warn_of_non_finite(model, report);
-  const Engine engine = std::visit(
-      [&](const auto& any) { return prepare(any, square_input(model, model.variant().preprocessing.size)); }, network);
-  std::vector<Workspace<float>> workspaces;
-  for (Index i = 0; i < arguments.threads; ++i) workspaces.push_back(engine.workspace());
-
-  const Stopwatch watch;
-  Evaluation evaluation(engine, model.variant().preprocessing, pictures);
-  ThreadPool(arguments.threads).run([&](Index i) { evaluation.work(workspaces[static_cast<std::size_t>(i)]); });
-  const double images_per_second = static_cast<double>(evaluation.seen) / watch.seconds();
-
-  const auto percent = [&](Index count) {
-    return 100.0 * static_cast<double>(count) / static_cast<double>(evaluation.seen);
-  };
-  if (arguments.json) {
-    print_json({{"folder", arguments.folder},
-                {"model", model.variant().name},
-                {"threads", arguments.threads},
-                {"images", evaluation.seen},
-                {"failed", evaluation.failed},
-                {"top1", percent(evaluation.top1)},
-                {"top5", percent(evaluation.top5)},
-                {"images_per_second", images_per_second}});
-  } else {
-    print(concatenate("top-1 ", fixed(percent(evaluation.top1), 2), " %, top-5 ", fixed(percent(evaluation.top5), 2),
-                      " % of ", evaluation.seen, " pictures, ", fixed(images_per_second, 1), " images/s",
-                      evaluation.failed > 0 ? concatenate("; ", evaluation.failed, " more could not be read") : "",
-                      '\n'));
-  }
-  return evaluation.failed > 0 || has_unreadable_folder ? failure : success;
+  const Preprocessing& preprocessing = model.variant().preprocessing;
+  const Engine engine =
+      std::visit([&](const auto& any) { return prepare(any, square_input(model, preprocessing.size)); }, network);
+  const Score score = Evaluation(engine, preprocessing, pictures).run(arguments.threads);
+  print_score(arguments, model, score);
+  return score.failed > 0 || has_unreadable_folder ? failure : success;
 }
 
 }  // namespace

@@ -2,10 +2,14 @@
 // What the commands' options have in common.
 
 #include <algorithm>
+#include <charconv>
 #include <functional>
 #include <optional>
+#include <sstream>
 #include <string>
+#include <string_view>
 #include <thread>
+#include <type_traits>
 
 #include <CLI/CLI.hpp>
 
@@ -24,18 +28,28 @@ inline constexpr int success = 0;
 inline constexpr int failure = 1;
 inline constexpr int wrong_usage = 2;
 
+/// The number that all of `text` is, in decimal; nothing if it is none.
+template <class Number>
+std::optional<Number> parse_number(std::string_view text) {
+  Number number{};
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  return error == std::errc() && end == text.data() + text.size() ? std::optional(number) : std::nullopt;
+}
+
 /// Refuses what is not a number from `least` to `most`, NaN too.
 template <class Number>
 CLI::Validator number_in(Number least, Number most) {
-  return CLI::Validator(
-      [=](std::string& text) {
-        Number value{};
-        const bool fits = CLI::detail::lexical_cast(text, value) && value >= least && value <= most;
-        std::ostringstream range;
-        range << least << " to " << most;
-        return fits ? std::string() : concatenate("expected a number from ", range.str(), ", found ", text);
-      },
-      "");
+  const auto check = [=](std::string& text) {
+    const std::optional<Number> number = parse_number<Number>(text);
+    if (!number || !(*number >= least && *number <= most)) {
+      std::ostringstream message;
+      message << "expected a number from " << least << " to " << most << ", found " << text;
+      return message.str();
+    }
+    if constexpr (std::is_integral_v<Number>) text = std::to_string(*number);  // CLI11 takes 010 for octal
+    return std::string();
+  };
+  return CLI::Validator(check, "");
 }
 
 inline void add_threads(CLI::App* line, Index& threads) {

@@ -50,7 +50,7 @@ Command preprocess_command(CLI::App& program) {
       ->type_name("M");
   line->add_option("--size", arguments->size, "Width and height of the result in pixels, instead of the variant's")
       ->type_name("N")
-      ->check(number_in<Index>(1, 1 << 15));
+      ->check(number_in<Index>(1, 1 << 13));
   line->add_option("--crop", arguments->crop, "Part of the resized edge that is kept, instead of the variant's")
       ->type_name("C")
       ->check(number_in(1e-3, 1e3));

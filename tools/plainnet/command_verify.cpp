@@ -1,8 +1,11 @@
 // plainnet verify: the readable network in double precision against the engine in float.
 
+#include <cmath>
+
 #include "commands.hpp"
 #include "plainnet/engine/engine.hpp"
 #include "plainnet/fold/receipt.hpp"
+#include "progress_bar.hpp"
 #include "weights.hpp"
 
 namespace plainnet::program {
@@ -18,7 +21,7 @@ struct VerifyArguments {
 /// layers and 4096 channels shows some 1e-6; a wrong weight shows 1e-3 and more.
 constexpr double tolerance = 1e-4;
 
-/// Two engines of the same weights, for batches of one and of two picture_count, see three pictures in all.
+/// Two engines of the same weights, for batches of one and of two pictures, see three pictures in all.
 constexpr Index picture_count = 3;
 
 template <class T>
@@ -49,11 +52,18 @@ Tensor<float> run_engine(const Model& model, const Tensor<float>& input, Index t
 }
 
 /// The same of the readable layers, from the form that the file holds.
-Tensor<double> run_reference(const Model& model, const Tensor<float>& input) {
-  const Tensor<double> in_double(input);
-  const auto forward = [&](const auto& network) { return network.forward(in_double.view()); };
-  return model.is_folded() ? std::visit(forward, load_folded<double>(model))
-                           : std::visit(forward, load_trained<double>(model));
+Tensor<double> run_reference(const Model& model, const Tensor<float>& input, ProgressBar& progress) {
+  Tensor<double> logits({.batch = picture_count, .channels = model.classes()});
+  const auto run = [&](const auto& network) {
+    for (Index n = 0; n < picture_count; ++n) {
+      const Tensor<double> picture(part_of_batch(input, n, 1));
+      const Tensor<double> result = network.forward(picture.view());
+      std::copy_n(result.data(), model.classes(), logits.view().pixel(n, 0, 0));
+      progress.advance();
+    }
+  };
+  model.is_folded() ? std::visit(run, load_folded<double>(model)) : std::visit(run, load_trained<double>(model));
+  return logits;
 }
 
 struct Comparison {
@@ -67,7 +77,7 @@ struct Comparison {
 Comparison compare(const Tensor<double>& reference, const Tensor<float>& result) {
   Comparison comparison;
   const auto keep_larger = [](double& largest, double value) {
-    if (!(value <= largest)) largest = value;  // a NaN is kept
+    if (!std::isnan(largest) && !(value <= largest)) largest = value;  // a NaN is kept
   };
   for (Index n = 0; n < reference.shape().batch; ++n) {
     Index best_expected = 0, best_found = 0;
@@ -88,10 +98,14 @@ int verify(const VerifyArguments& arguments) {
   const Model model = open_weights(arguments.weights);
   const Index size = arguments.size > 0 ? arguments.size : model.variant().preprocessing.size;
   const Tensor<float> input = probe_input<float>(square_input(model, size, picture_count));
+  ProgressBar progress(1 + picture_count, "steps");
   LoadReport report;
   const Tensor<float> result = run_engine(model, input, arguments.threads, report);
+  progress.clear();
   warn_of_non_finite(model, report);
-  const Comparison comparison = compare(run_reference(model, input), result);
+  progress.advance();
+  const Comparison comparison = compare(run_reference(model, input, progress), result);
+  progress.clear();
 
   print(concatenate(model.variant().name, ", ", model.is_folded() ? "folded" : "trained",
                     " form in double against the engine in float, ", picture_count, " random inputs of ", size, " x ",

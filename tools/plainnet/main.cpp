@@ -1,6 +1,7 @@
 // The program plainnet: classifies pictures, runs, folds, checks and times networks from the command line.
 
 #include <csignal>
+#include <cstdio>
 
 #include <CLI/CLI.hpp>
 
@@ -54,6 +55,7 @@ int main(int argc, char** argv) {
 #ifdef SIGPIPE
   std::signal(SIGPIPE, SIG_IGN);  // a reader that goes away becomes an Error of print()
 #endif
+  std::setvbuf(stdout, nullptr, _IOFBF, 1 << 16);  // what fits in a pipe goes there at once, also if `head` stops early
   try {
     return plainnet::program::run(argc, argv);
   } catch (const std::exception& error) {

@@ -17,11 +17,16 @@ inline Model open_weights(const WeightsOptions& options) {
   return model;
 }
 
-/// The labels of the file `path`; where that is empty, those of the digits model if it is in use, else none.
-inline std::vector<std::string> open_labels(const std::string& path, const WeightsOptions& weights) {
-  if (!path.empty()) return load_labels(path);
-  if (weights.weights.empty()) return parse_labels(digits_labels(), "the built-in labels");
-  return {};
+/// The labels of the file `path`; where that is empty, those of the digits model if it is in use, else none. Error if
+/// they are not as many as the model's classes.
+inline std::vector<std::string> open_labels(const std::string& path, const WeightsOptions& options,
+                                            const Model& model) {
+  if (path.empty() && !options.weights.empty()) return {};
+  const std::string source = path.empty() ? "the built-in labels" : path;
+  std::vector<std::string> labels = path.empty() ? parse_labels(digits_labels(), source) : load_labels(path);
+  require(static_cast<Index>(labels.size()) == model.classes(), source, ": has ", labels.size(), " labels for ",
+          model.classes(), " classes: are they of another model?");
+  return labels;
 }
 
 /// A NaN in the weights is no error, but the answers are worth nothing.

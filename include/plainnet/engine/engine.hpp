@@ -95,8 +95,10 @@ class BasicEngine {
   /// until its next run. Throws Error if a shape is not as prepared, before anything is computed; then neither throws
   /// nor allocates. The bits of the result do not depend on the number of threads nor on the batch.
   TensorView<const T> run(TensorView<const T> in, Workspace<T>& workspace) const {
-    require(in.shape() == input_shape(), "this engine was prepared for ", to_string(input_shape()), " and was given ",
-            to_string(in.shape()));
+    // Not require(), whose arguments would allocate their text in every run.
+    if (in.shape() != input_shape()) {
+      fail("this engine was prepared for ", to_string(input_shape()), " and was given ", to_string(in.shape()));
+    }
     require(fits(workspace), "this workspace was made by another engine");
     run_checked(in, workspace);
     return view(workspace, static_cast<Index>(shapes_.size()) - 1);

@@ -6,6 +6,15 @@
 
 namespace plainnet {
 
+/// Any network that has no overload below: one as trained, or one of a family that engines do not know yet.
+template <class Network>
+Program<typename Network::Scalar> lower(const Network&, Isa isa) {
+  static_assert(sizeof(Network) == 0,
+                "An engine runs folded networks only: fold this network first (plainnet/fold/fold.hpp), or give its "
+                "type a lower() beside that of FoldedVanillaNet.");
+  return Program<typename Network::Scalar>(isa);
+}
+
 template <class T>
 Program<T> lower(const FoldedVanillaNet<T>& network, Isa isa) {
   Program<T> program(isa);

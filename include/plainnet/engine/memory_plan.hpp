@@ -25,7 +25,7 @@ struct MemoryPlan {
 };
 
 /// Greedy by size: the largest values first, each at the lowest place where no value lies that lives at the same
-/// time. For a chain of maps this finds the two buffers that take turns.
+/// time. For the chains of maps of all VanillaNets this is the least that is possible: what two neighbours take.
 inline MemoryPlan plan_memory(const std::vector<Lifetime>& values, Index granularity) {
   const auto at = [](auto& items, Index i) -> auto& { return items[static_cast<std::size_t>(i)]; };
   std::vector<Index> order(values.size());

@@ -37,14 +37,14 @@ struct Preprocessing {
 
 /// The edge that is resized to: floor(size / crop).
 inline Index resized_edge(const Preprocessing& preprocessing) {
-  constexpr Index limit = 1 << 15;  // far beyond any network; keeps every product below in range
+  constexpr Index size_limit = 1 << 13, edge_limit = 1 << 15;  // far beyond any network, within any memory
   const Index size = preprocessing.size;
   const double crop = preprocessing.crop;
-  require(size > 0 && size <= limit, "input size ", size, ": expected 1 to ", limit, " pixels");
+  require(size > 0 && size <= size_limit, "input size ", size, ": expected 1 to ", size_limit, " pixels");
   require(std::isfinite(crop) && crop > 0, "crop ", crop, ": expected a part of the edge, like 0.875");
   const double edge = std::floor(static_cast<double>(size) / crop);
-  require(edge >= 1 && edge <= limit, "input size ", size, " and crop ", crop, " ask for an edge of ", edge,
-          " pixels: expected 1 to ", limit);
+  require(edge >= 1 && edge <= edge_limit, "input size ", size, " and crop ", crop, " ask for an edge of ", edge,
+          " pixels: expected 1 to ", edge_limit);
   return static_cast<Index>(edge);
 }
 
@@ -78,8 +78,8 @@ inline Index crop_offset(Index extent, Index size) {
 
 /// The picture as the network sees it, before normalisation: (size, size, 3).
 ///
-/// Only the crop is computed, so a picture of 1 × 16384 pixels, which resized would be a thousand times as tall as it
-/// is wide, costs no more than another.
+/// Only the crop is computed: a picture of 1 × 16384 pixels, which resized as a whole would have a thousand million of
+/// them, costs no more than another.
 inline Image resize_and_crop(const Image& image, const Preprocessing& preprocessing) {
   const Index size = preprocessing.size;
   const ImageSize resized = resized_size({image.width, image.height}, preprocessing);

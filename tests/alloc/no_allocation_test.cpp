@@ -1,0 +1,132 @@
+// A run of an engine allocates nothing: every form of the global operator new is replaced by one that counts.
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <new>
+
+#include "plainnet/engine/engine.hpp"
+#include "support/isas.hpp"
+#include "support/random.hpp"
+
+namespace {
+
+std::atomic<bool> counting = false;
+std::atomic<long> allocations = 0;
+
+void* allocate(std::size_t size, std::size_t alignment) noexcept {
+  if (counting) ++allocations;
+  if (size == 0) size = 1;
+  return alignment <= alignof(std::max_align_t) ? std::malloc(size)
+                                                : std::aligned_alloc(alignment, (size + alignment - 1) / alignment * alignment);
+}
+
+void* allocate_or_throw(std::size_t size, std::size_t alignment) {
+  void* memory = allocate(size, alignment);
+  if (!memory) throw std::bad_alloc();
+  return memory;
+}
+
+std::size_t to_size(std::align_val_t alignment) { return static_cast<std::size_t>(alignment); }
+
+}  // namespace
+
+// Not inlined: GCC would see free() for what it knows as operator new's, and warn.
+[[gnu::noinline]] void* operator new(std::size_t size) { return allocate_or_throw(size, 1); }
+[[gnu::noinline]] void* operator new[](std::size_t size) { return allocate_or_throw(size, 1); }
+[[gnu::noinline]] void* operator new(std::size_t size, std::align_val_t alignment) { return allocate_or_throw(size, to_size(alignment)); }
+[[gnu::noinline]] void* operator new[](std::size_t size, std::align_val_t alignment) { return allocate_or_throw(size, to_size(alignment)); }
+[[gnu::noinline]] void* operator new(std::size_t size, const std::nothrow_t&) noexcept { return allocate(size, 1); }
+[[gnu::noinline]] void* operator new[](std::size_t size, const std::nothrow_t&) noexcept { return allocate(size, 1); }
+[[gnu::noinline]] void* operator new(std::size_t size, std::align_val_t alignment, const std::nothrow_t&) noexcept {
+  return allocate(size, to_size(alignment));
+}
+[[gnu::noinline]] void* operator new[](std::size_t size, std::align_val_t alignment, const std::nothrow_t&) noexcept {
+  return allocate(size, to_size(alignment));
+}
+[[gnu::noinline]] void operator delete(void* memory) noexcept { std::free(memory); }
+[[gnu::noinline]] void operator delete[](void* memory) noexcept { std::free(memory); }
+[[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+[[gnu::noinline]] void operator delete[](void* memory, std::size_t) noexcept { std::free(memory); }
+[[gnu::noinline]] void operator delete(void* memory, std::align_val_t) noexcept { std::free(memory); }
+[[gnu::noinline]] void operator delete[](void* memory, std::align_val_t) noexcept { std::free(memory); }
+[[gnu::noinline]] void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { std::free(memory); }
+[[gnu::noinline]] void operator delete[](void* memory, std::size_t, std::align_val_t) noexcept { std::free(memory); }
+[[gnu::noinline]] void operator delete(void* memory, const std::nothrow_t&) noexcept { std::free(memory); }
+[[gnu::noinline]] void operator delete[](void* memory, const std::nothrow_t&) noexcept { std::free(memory); }
+[[gnu::noinline]] void operator delete(void* memory, std::align_val_t, const std::nothrow_t&) noexcept { std::free(memory); }
+[[gnu::noinline]] void operator delete[](void* memory, std::align_val_t, const std::nothrow_t&) noexcept { std::free(memory); }
+
+namespace plainnet {
+namespace {
+
+template <class Function>
+long allocations_of(Function&& function) {
+  allocations = 0;
+  counting = true;
+  function();
+  counting = false;
+  return allocations;
+}
+
+TEST(OperatorNew, IsCountedInEveryForm) {
+  // Called by name: a compiler may leave out a new-expression whose result nobody uses.
+  const auto count = [](auto... arguments) {
+    return allocations_of([&] { ::operator delete(::operator new(8, arguments...)); }) +
+           allocations_of([&] { ::operator delete[](::operator new[](8, arguments...)); });
+  };
+  EXPECT_EQ(count(), 2);
+  EXPECT_EQ(count(std::align_val_t{64}), 2);
+  EXPECT_EQ(allocations_of([] { ::operator delete(::operator new(8, std::nothrow)); }), 1);
+  EXPECT_EQ(allocations_of([] { ::operator delete[](::operator new[](8, std::nothrow)); }), 1);
+  EXPECT_EQ(allocations_of([] { AlignedVector<float> vector(100); }), 1);
+  EXPECT_EQ(allocations_of([] {}), 0);
+}
+
+/// A network that uses every kind of operation.
+struct RunRow {
+  VanillaNetConfig config;
+  double slope;
+};
+
+TEST(Engine, AllocatesNothingInARun) {
+  const RunRow rows[] = {
+      {{.widths = {9, 17, 20}, .strides = {2, 1}, .classes = 7}, 1.0},
+      {{.widths = {9, 17, 20}, .strides = {2, 1}, .classes = 7, .act_num = 1}, 0.5},
+      {{.widths = {9, 17, 20}, .strides = {2, 2}, .adaptive_pools = {5, 2}, .classes = 7}, 1.0},
+      {{.widths = {64, 128, 256}, .strides = {2, 2}, .classes = 100}, 1.0},
+  };
+  test::Random random(1);
+  for (const RunRow& row : rows) {
+    FoldedVanillaNet<float> network(row.config, row.slope);
+    random.fill_network(network);
+    const Shape input{.batch = 2, .height = 64, .width = 72, .channels = 3};
+    const Tensor<float> in = random.map<float>(input);
+    for (Isa isa : test::supported_isas()) {
+      for (Index threads : {1, 2}) {
+        for (bool keep_features : {false, true}) {
+          SCOPED_TRACE(concatenate(to_string(isa), ", ", threads, " threads, slope ", row.slope));
+          const Engine engine = prepare(network, input, {.threads = threads, .isa = isa, .keep_features = keep_features});
+          Workspace<float> workspace = engine.workspace();
+          for (int run = 0; run < 3; ++run) {
+            EXPECT_EQ(allocations_of([&] { engine.run(in, workspace); }), 0) << "run " << run;
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST(ThreadPool, AllocatesNothingInARun) {
+  ThreadPool pool(4);
+  std::atomic<Index> sum = 0;
+  EXPECT_EQ(allocations_of([&] {
+              for (int run = 0; run < 20; ++run) pool.run([&](Index i) { sum += i; });
+            }),
+            0);
+  EXPECT_EQ(sum, 20 * 6);
+}
+
+}  // namespace
+}  // namespace plainnet

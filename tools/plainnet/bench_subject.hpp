@@ -1,0 +1,84 @@
+#pragma once
+// What the command bench times: engines of given or random weights, whose answers were checked.
+
+#include <cstdint>
+
+#include "measure.hpp"
+#include "plainnet/engine/engine.hpp"
+#include "plainnet/fold/receipt.hpp"
+#include "weights.hpp"
+
+namespace plainnet::program {
+
+/// What a run shall be like.
+struct RunSize {
+  Index threads = 1;
+  Index batch = 1;
+  std::optional<Extent2D> size = {};  // none: the variant's
+};
+
+struct Subject {
+  std::string model;
+  Engine engine;
+  double load_ms;  // 0: nothing was read
+  double prepare_ms;
+};
+
+/// Error unless the engine gives the readable layers' answer on a small picture: only what is right is timed.
+template <class Folded>
+void check_answer(const Folded& network, const Engine& engine, const std::string& model) {
+  const Tensor<float> input = probe_input<float>({1, 64, 64, engine.input_shape().channels});
+  const Engine small = engine.prepared_for(input.shape());
+  Workspace<float> workspace = small.workspace();
+  const TensorView<const float> found = small.run(input, workspace);
+  const Tensor<float> expected = network.forward(input.view());
+  const float largest = expected.matrix().cwiseAbs().maxCoeff();
+  const float difference = (expected.matrix() - found.matrix()).cwiseAbs().maxCoeff();
+  require(difference <= 1e-4f * largest, model, ": the engine's answer is off by ", scientific(difference),
+          " of logits up to ", scientific(largest), ", so it is not timed");
+}
+
+/// Takes the network, so that only the engine stays in memory.
+inline Subject make_subject(const Variant& variant, AnyFolded<float> network, Index channels, double load_ms,
+                            const RunSize& run) {
+  const Extent2D size = run.size.value_or(Extent2D{variant.preprocessing.size});
+  const Shape input{run.batch, size.height, size.width, channels};
+  return std::visit(
+      [&](const auto& any) {
+        const Stopwatch watch;
+        Engine engine = prepare(any, input, {.threads = run.threads});
+        const double prepare_ms = watch.milliseconds();
+        check_answer(any, engine, variant.name);
+        return Subject{variant.name, std::move(engine), load_ms, prepare_ms};
+      },
+      network);
+}
+
+inline Subject subject_of_weights(const WeightsOptions& weights, const RunSize& run) {
+  const Stopwatch watch;
+  const Model model = open_weights(weights);
+  LoadReport report;
+  AnyFolded<float> network = load_folded<float>(model, {.threads = run.threads}, &report);
+  const double load_ms = watch.milliseconds();
+  warn_of_non_finite(model, report);
+  return make_subject(model.variant(), std::move(network), square_input(model, 1).channels, load_ms, run);
+}
+
+/// Random weights that keep activations in range: uniform, of variance 1 / fan-in.
+inline Subject random_subject(const Variant& variant, const RunSize& run) {
+  AnyFolded<float> network = make_folded<float>(variant.config);
+  std::uint32_t state = 1;
+  const auto fill = [&](const std::string&, auto& parameter, ParameterKind) {
+    const Extents& extents = parameter.extents();
+    const Index fan_in = extents.rank() > 1 ? parameter.size() / extents[0] : 300;  // biases: up to 0.1
+    const float bound = std::sqrt(3.0f / static_cast<float>(fan_in));
+    for (float& value : parameter) {
+      state = state * 1664525 + 1013904223;  // linear congruential generator of "Numerical Recipes"
+      value = bound * (static_cast<float>(state >> 8) * 0x1p-23f - 1.0f);
+    }
+  };
+  std::visit([&](auto& any) { for_each_parameter(any, fill); }, network);
+  return make_subject(variant, std::move(network), variant.input_shape().channels, 0.0, run);
+}
+
+}  // namespace plainnet::program
