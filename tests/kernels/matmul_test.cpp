@@ -95,6 +95,9 @@ class MatmulOf : public testing::Test {
         for (Index depth : {0, 1, 2, 5, 63, 64, 65, 100}) all.push_back({rows, depth, columns});
       }
     }
+    for (Index depth : {255, 256, 257, 512, 513, 700}) {  // sums are made in portions of 256 terms
+      for (Index rows : {1, 3, 15}) all.push_back({rows, depth, 19});
+    }
     return all;
   }
 };
@@ -131,7 +134,7 @@ TYPED_TEST(MatmulOf, IsTheSumOfProductsForEveryInstructionSet) {
 TYPED_TEST(MatmulOf, GivesARowTheSameBitsWhereverItStands) {
   using T = TypeParam;
   test::Random random(2);
-  const Product<T> product(61, 130, 45, random);
+  const Product<T> product(61, 600, 45, random);
   const LeakySlope<T> slope{T{0.25}};
   for (Isa isa : test::supported_isas()) {
     const PackedMatrix<T> packed = product.pack(isa);

@@ -167,6 +167,15 @@ TEST_F(Eval, RefusesFoldersThatFitNeitherLabelsNorClasses) {
   expect_failure(eval(), {(folder_ / "").string(), "10", "found 2", "'7'"});
 }
 
+TEST_F(Eval, TakesNumbersOfClassesOnly) {
+  add("0", "a.png", 0);
+  for (const std::string other : {"-1", "10", "03", "3 "}) {
+    add(other, "a.png", 1);
+    expect_failure(eval(), {"found 2"});
+    std::filesystem::remove_all(folder_ / other);
+  }
+}
+
 TEST_F(Eval, CountsTheOthersIfAPictureIsBad) {
   add("1", "right.png", 1);
   test::write_text(folder_ / "1/bad.png", "not a picture");

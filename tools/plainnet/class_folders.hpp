@@ -21,7 +21,7 @@ struct LabelledPicture {
 /// The class whose number `name` is: "7", not "07".
 inline std::optional<Index> class_number(const std::string& name, Index classes) {
   const std::optional<Index> number = parse_number<Index>(name);
-  return number && *number < classes && std::to_string(*number) == name ? number : std::nullopt;
+  return number && *number >= 0 && *number < classes && std::to_string(*number) == name ? number : std::nullopt;
 }
 
 /// The class of every folder. All are called by labels, or all by numbers of classes, or they are as many as the
