@@ -1,10 +1,9 @@
-#include "plainnet/classifier.hpp"
-
-#include <gtest/gtest.h>
-
 #include <limits>
 #include <thread>
 
+#include <gtest/gtest.h>
+
+#include "plainnet/classifier.hpp"
 #include "support/compare.hpp"
 #include "support/random.hpp"
 
@@ -60,7 +59,8 @@ TEST(TopPredictions, AreTheLargestFirst) {
 
 TEST(TopPredictions, KeepEqualOnesInTheOrderOfTheirClasses) {
   EXPECT_EQ(indices(top_predictions(std::vector<float>(7, 0.1f), {}, 5)), (std::vector<Index>{0, 1, 2, 3, 4}));
-  EXPECT_EQ(indices(top_predictions(std::vector<float>{0.2f, 0.3f, 0.2f, 0.3f}, {}, 4)), (std::vector<Index>{1, 3, 0, 2}));
+  EXPECT_EQ(indices(top_predictions(std::vector<float>{0.2f, 0.3f, 0.2f, 0.3f}, {}, 4)),
+            (std::vector<Index>{1, 3, 0, 2}));
 }
 
 TEST(TopPredictions, AreNoMoreThanThereAreClasses) {
@@ -102,7 +102,8 @@ Image random_image(Index width, Index height, std::uint64_t seed) {
 }
 
 const std::vector<std::string>& digits() {
-  static const std::vector<std::string> labels = {"zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"};
+  static const std::vector<std::string> labels = {"zero", "one", "two",   "three", "four",
+                                                  "five", "six", "seven", "eight", "nine"};
   return labels;
 }
 
@@ -130,7 +131,8 @@ TEST(Classifier, NamesTheLikeliestClassesOfAPicture) {
         EXPECT_LE(top[i].probability, top[i - 1].probability);
       }
     }
-    EXPECT_EQ(indices(classifier.classify(image)), (std::vector<Index>{top[0].index, top[1].index, top[2].index, top[3].index, top[4].index}));
+    EXPECT_EQ(indices(classifier.classify(image)),
+              (std::vector<Index>{top[0].index, top[1].index, top[2].index, top[3].index, top[4].index}));
   }
 }
 

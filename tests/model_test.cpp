@@ -1,7 +1,6 @@
-#include "plainnet/model.hpp"
-
 #include <gtest/gtest.h>
 
+#include "plainnet/model.hpp"
 #include "support/compare.hpp"
 #include "support/random.hpp"
 
@@ -22,7 +21,9 @@ Tensor<float> run(const AnyFolded<float>& network, const Tensor<float>& in) {
   return std::visit([&](const auto& folded) { return folded.forward(in); }, network);
 }
 
-double tolerance(const Tensor<float>& logits) { return test::rounding_error<float>(1000, test::largest_magnitude(logits)); }
+double tolerance(const Tensor<float>& logits) {
+  return test::rounding_error<float>(1000, test::largest_magnitude(logits));
+}
 
 TEST(OpenModel, TellsTheVariantItsFormAndItsSlope) {
   const VanillaNet<float> network = random_network();
@@ -59,14 +60,17 @@ TEST(OpenModel, RefusesSlopesThatAreNone) {
 TEST(OpenModel, RefusesASlopeThatAFoldedFileContradicts) {
   const StateDict merged = folded_state_dict(fold(random_network()).network, "vanillanet_test");
   EXPECT_NO_THROW(open_model(merged, {.slope = 1.0}));
-  EXPECT_NE(test::error_of([&] { open_model(merged, {.slope = 0.5}); }).find("was folded at slope 1"), std::string::npos);
+  EXPECT_NE(test::error_of([&] { open_model(merged, {.slope = 0.5}); }).find("was folded at slope 1"),
+            std::string::npos);
 
   StateDict kept = folded_state_dict(fold(random_network(0.5)).network, "vanillanet_test");
   EXPECT_EQ(open_model(kept).slope, 0.5);
   EXPECT_EQ(open_model(kept, {.slope = 0.25}).slope, 0.25);
-  EXPECT_NE(test::error_of([&] { open_model(kept, {.slope = 1.0}); }).find("which a slope of 1 contradicts"), std::string::npos);
+  EXPECT_NE(test::error_of([&] { open_model(kept, {.slope = 1.0}); }).find("which a slope of 1 contradicts"),
+            std::string::npos);
   kept.metadata.erase("plainnet.activation_slope");
-  EXPECT_NE(test::error_of([&] { open_model(kept); }).find("neither the file nor you say their slope"), std::string::npos);
+  EXPECT_NE(test::error_of([&] { open_model(kept); }).find("neither the file nor you say their slope"),
+            std::string::npos);
   EXPECT_EQ(open_model(kept, {.slope = 0.25}).slope, 0.25);
 }
 

@@ -1,10 +1,10 @@
 // A run of an engine allocates nothing: every form of the global operator new is replaced by one that counts.
 
-#include <gtest/gtest.h>
-
 #include <atomic>
 #include <cstdlib>
 #include <new>
+
+#include <gtest/gtest.h>
 
 #include "plainnet/engine/engine.hpp"
 #include "support/isas.hpp"
@@ -18,8 +18,9 @@ std::atomic<long> allocations = 0;
 void* allocate(std::size_t size, std::size_t alignment) noexcept {
   if (counting) ++allocations;
   if (size == 0) size = 1;
-  return alignment <= alignof(std::max_align_t) ? std::malloc(size)
-                                                : std::aligned_alloc(alignment, (size + alignment - 1) / alignment * alignment);
+  return alignment <= alignof(std::max_align_t)
+             ? std::malloc(size)
+             : std::aligned_alloc(alignment, (size + alignment - 1) / alignment * alignment);
 }
 
 void* allocate_or_throw(std::size_t size, std::size_t alignment) {
@@ -35,8 +36,12 @@ std::size_t to_size(std::align_val_t alignment) { return static_cast<std::size_t
 // Not inlined: GCC would see free() for what it knows as operator new's, and warn.
 [[gnu::noinline]] void* operator new(std::size_t size) { return allocate_or_throw(size, 1); }
 [[gnu::noinline]] void* operator new[](std::size_t size) { return allocate_or_throw(size, 1); }
-[[gnu::noinline]] void* operator new(std::size_t size, std::align_val_t alignment) { return allocate_or_throw(size, to_size(alignment)); }
-[[gnu::noinline]] void* operator new[](std::size_t size, std::align_val_t alignment) { return allocate_or_throw(size, to_size(alignment)); }
+[[gnu::noinline]] void* operator new(std::size_t size, std::align_val_t alignment) {
+  return allocate_or_throw(size, to_size(alignment));
+}
+[[gnu::noinline]] void* operator new[](std::size_t size, std::align_val_t alignment) {
+  return allocate_or_throw(size, to_size(alignment));
+}
 [[gnu::noinline]] void* operator new(std::size_t size, const std::nothrow_t&) noexcept { return allocate(size, 1); }
 [[gnu::noinline]] void* operator new[](std::size_t size, const std::nothrow_t&) noexcept { return allocate(size, 1); }
 [[gnu::noinline]] void* operator new(std::size_t size, std::align_val_t alignment, const std::nothrow_t&) noexcept {
@@ -55,8 +60,12 @@ std::size_t to_size(std::align_val_t alignment) { return static_cast<std::size_t
 [[gnu::noinline]] void operator delete[](void* memory, std::size_t, std::align_val_t) noexcept { std::free(memory); }
 [[gnu::noinline]] void operator delete(void* memory, const std::nothrow_t&) noexcept { std::free(memory); }
 [[gnu::noinline]] void operator delete[](void* memory, const std::nothrow_t&) noexcept { std::free(memory); }
-[[gnu::noinline]] void operator delete(void* memory, std::align_val_t, const std::nothrow_t&) noexcept { std::free(memory); }
-[[gnu::noinline]] void operator delete[](void* memory, std::align_val_t, const std::nothrow_t&) noexcept { std::free(memory); }
+[[gnu::noinline]] void operator delete(void* memory, std::align_val_t, const std::nothrow_t&) noexcept {
+  std::free(memory);
+}
+[[gnu::noinline]] void operator delete[](void* memory, std::align_val_t, const std::nothrow_t&) noexcept {
+  std::free(memory);
+}
 
 namespace plainnet {
 namespace {
@@ -107,7 +116,8 @@ TEST(Engine, AllocatesNothingInARun) {
       for (Index threads : {1, 2}) {
         for (bool keep_features : {false, true}) {
           SCOPED_TRACE(concatenate(to_string(isa), ", ", threads, " threads, slope ", row.slope));
-          const Engine engine = prepare(network, input, {.threads = threads, .isa = isa, .keep_features = keep_features});
+          const Engine engine =
+              prepare(network, input, {.threads = threads, .isa = isa, .keep_features = keep_features});
           Workspace<float> workspace = engine.workspace();
           for (int run = 0; run < 3; ++run) {
             EXPECT_EQ(allocations_of([&] { engine.run(in, workspace); }), 0) << "run " << run;

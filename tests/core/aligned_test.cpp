@@ -1,8 +1,8 @@
-#include "plainnet/core/aligned.hpp"
+#include <cstdint>
 
 #include <gtest/gtest.h>
 
-#include <cstdint>
+#include "plainnet/core/aligned.hpp"
 
 namespace plainnet {
 namespace {

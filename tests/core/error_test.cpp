@@ -1,7 +1,6 @@
-#include "plainnet/core/error.hpp"
-
 #include <gtest/gtest.h>
 
+#include "plainnet/core/error.hpp"
 #include "support/compare.hpp"
 
 namespace plainnet {

@@ -1,9 +1,8 @@
-#include "plainnet/core/layout.hpp"
+#include <vector>
 
 #include <gtest/gtest.h>
 
-#include <vector>
-
+#include "plainnet/core/layout.hpp"
 #include "support/compare.hpp"
 #include "support/random.hpp"
 

@@ -1,9 +1,8 @@
-#include "plainnet/core/parameter.hpp"
+#include <numeric>
 
 #include <gtest/gtest.h>
 
-#include <numeric>
-
+#include "plainnet/core/parameter.hpp"
 #include "support/compare.hpp"
 
 namespace plainnet {

@@ -1,8 +1,8 @@
-#include "plainnet/core/range.hpp"
+#include <algorithm>
 
 #include <gtest/gtest.h>
 
-#include <algorithm>
+#include "plainnet/core/range.hpp"
 
 namespace plainnet {
 namespace {

@@ -1,7 +1,6 @@
-#include "plainnet/core/shape.hpp"
-
 #include <gtest/gtest.h>
 
+#include "plainnet/core/shape.hpp"
 #include "support/compare.hpp"
 
 namespace plainnet {

@@ -1,10 +1,9 @@
-#include "plainnet/core/tensor.hpp"
-
-#include <gtest/gtest.h>
-
 #include <cstdint>
 #include <type_traits>
 
+#include <gtest/gtest.h>
+
+#include "plainnet/core/tensor.hpp"
 #include "support/compare.hpp"
 #include "support/random.hpp"
 
@@ -13,7 +12,8 @@ namespace {
 
 constexpr Shape shape{.batch = 2, .height = 3, .width = 5, .channels = 7};
 
-static_assert(!std::is_convertible_v<TensorView<const float>, TensorView<float>>, "A const view must not become writable.");
+static_assert(!std::is_convertible_v<TensorView<const float>, TensorView<float>>,
+              "A const view must not become writable.");
 static_assert(std::is_convertible_v<TensorView<float>, TensorView<const float>>);
 static_assert(!std::is_convertible_v<TensorView<double>, TensorView<const float>>);
 static_assert(std::is_same_v<decltype(std::declval<const Tensor<float>&>().data()), const float*>);

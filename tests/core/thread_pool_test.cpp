@@ -1,13 +1,13 @@
-#include "plainnet/core/thread_pool.hpp"
-
-#include <gtest/gtest.h>
-#include <sys/resource.h>
-
 #include <atomic>
 #include <chrono>
 #include <set>
+#include <sys/resource.h>
 #include <thread>
 #include <vector>
+
+#include <gtest/gtest.h>
+
+#include "plainnet/core/thread_pool.hpp"
 
 namespace plainnet {
 namespace {
@@ -94,7 +94,9 @@ TEST(ThreadPool, RefusesLessThanOneThread) {
 double cpu_seconds() {
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
-  const auto seconds = [](const timeval& t) { return static_cast<double>(t.tv_sec) + 1e-6 * static_cast<double>(t.tv_usec); };
+  const auto seconds = [](const timeval& t) {
+    return static_cast<double>(t.tv_sec) + 1e-6 * static_cast<double>(t.tv_usec);
+  };
   return seconds(usage.ru_utime) + seconds(usage.ru_stime);
 }
 

@@ -1,8 +1,7 @@
-#include "plainnet/core/version.hpp"
-
 #include <gtest/gtest.h>
 
 #include "plainnet/core/error.hpp"
+#include "plainnet/core/version.hpp"
 
 namespace plainnet {
 namespace {

@@ -1,10 +1,9 @@
-#include "plainnet/core/window.hpp"
-
-#include <gtest/gtest.h>
-
 #include <algorithm>
 #include <array>
 
+#include <gtest/gtest.h>
+
+#include "plainnet/core/window.hpp"
 #include "support/compare.hpp"
 
 namespace plainnet {
@@ -53,7 +52,8 @@ TEST(OutputExtent, RoundsAsPyTorch) {
       {1, 4, 2, 1, 0, 0, 0},  // too small even then
   }};
   for (const CeilCase& row : rows) {
-    SCOPED_TRACE(concatenate("in ", row.in, ", kernel ", row.kernel, ", stride ", row.stride, ", padding ", row.padding));
+    SCOPED_TRACE(
+        concatenate("in ", row.in, ", kernel ", row.kernel, ", stride ", row.stride, ", padding ", row.padding));
     const auto extent = [&](Rounding rounding) {
       return output_extent(row.in, row.kernel, row.stride, row.dilation, row.padding, row.padding, rounding);
     };

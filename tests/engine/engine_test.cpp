@@ -1,10 +1,9 @@
-#include "plainnet/engine/engine.hpp"
-
-#include <gtest/gtest.h>
-
 #include <limits>
 #include <thread>
 
+#include <gtest/gtest.h>
+
+#include "plainnet/engine/engine.hpp"
 #include "support/compare.hpp"
 #include "support/isas.hpp"
 #include "support/random.hpp"
@@ -26,19 +25,26 @@ std::string to_string(const EngineRow& row) {
   for (Index stride : c.strides) text += concatenate(' ', stride);
   if (!c.adaptive_pools.empty()) text += ", pools";
   for (Index side : c.adaptive_pools) text += concatenate(' ', side);
-  return concatenate(text, ", ", c.classes, " classes, act_num ", c.act_num, ", slope ", row.slope, ", ", to_string(row.input));
+  return concatenate(text, ", ", c.classes, " classes, act_num ", c.act_num, ", slope ", row.slope, ", ",
+                     to_string(row.input));
 }
 
 /// All strides, adaptive pools, slopes, act_nums, batches and odd sizes, on widths around those of vectors.
 std::vector<EngineRow> rows() {
   std::vector<EngineRow> all = {
       {{.widths = {8, 12}, .strides = {2}, .classes = 3}, {.batch = 1, .height = 45, .width = 39, .channels = 3}, 1.0},
-      {{.widths = {7, 9, 16}, .strides = {2, 1}, .classes = 10}, {.batch = 1, .height = 255, .width = 253, .channels = 3}, 1.0},
-      {{.widths = {16, 32, 33}, .strides = {2, 2}, .classes = 17}, {.batch = 3, .height = 45, .width = 39, .channels = 3}, 0.5},
+      {{.widths = {7, 9, 16}, .strides = {2, 1}, .classes = 10},
+       {.batch = 1, .height = 255, .width = 253, .channels = 3},
+       1.0},
+      {{.widths = {16, 32, 33}, .strides = {2, 2}, .classes = 17},
+       {.batch = 3, .height = 45, .width = 39, .channels = 3},
+       0.5},
       {{.widths = {5, 6, 7, 8}, .strides = {1, 2, 3}, .adaptive_pools = {0, 9, 2}, .classes = 5, .act_num = 2},
-       {.batch = 2, .height = 40, .width = 31, .channels = 3}, 1.0},
+       {.batch = 2, .height = 40, .width = 31, .channels = 3},
+       1.0},
       {{.widths = {4, 4}, .strides = {2}, .classes = 1, .act_num = 4, .in_channels = 1},
-       {.batch = 1, .height = 8, .width = 8, .channels = 1}, 0.0},
+       {.batch = 1, .height = 8, .width = 8, .channels = 1},
+       0.0},
   };
   test::Random random(7);
   while (all.size() < 40) {
@@ -116,7 +122,8 @@ TYPED_TEST(EngineOf, ComputesWhatTheReadableNetworkDoes) {
       ASSERT_EQ(features.size(), maps.size());
       for (std::size_t i = 0; i < maps.size(); ++i) {
         EXPECT_EQ(features[i].first, maps[i].first);
-        ASSERT_TRUE(test::near_everywhere<T>(features[i].second, test::to_reference(maps[i].second), network_tolerance(maps[i].second)))
+        ASSERT_TRUE(test::near_everywhere<T>(features[i].second, test::to_reference(maps[i].second),
+                                             network_tolerance(maps[i].second)))
             << maps[i].first;
       }
       // Without the features, maps share more memory; the logits must not know.
@@ -223,7 +230,8 @@ TEST(Engine, HoldsOneCopyOfTheWeightsForAllShapes) {
 TEST(Engine, OutlivesTheNetwork) {
   test::Random random(7);
   const Shape input{.batch = 1, .height = 24, .width = 24, .channels = 3};
-  auto network = std::make_unique<FoldedVanillaNet<float>>(VanillaNetConfig{.widths = {9, 17}, .strides = {2}, .classes = 7});
+  auto network =
+      std::make_unique<FoldedVanillaNet<float>>(VanillaNetConfig{.widths = {9, 17}, .strides = {2}, .classes = 7});
   random.fill_network(*network);
   const Engine engine = prepare(*network, input);
   const Tensor<float> in = random.map<float>(input);
@@ -283,7 +291,8 @@ TEST(Engine, RefusesAWorkspaceThatIsNotItsOwn) {
   const Tensor<float> in(shape);
   const auto expect_refused = [&](Workspace<float>& workspace, std::string_view which) {
     EXPECT_EQ(test::error_of([&] { engine.run(in, workspace); }), "this workspace was made by another engine") << which;
-    EXPECT_EQ(test::error_of([&] { engine.features(workspace); }), "this workspace was made by another engine") << which;
+    EXPECT_EQ(test::error_of([&] { engine.features(workspace); }), "this workspace was made by another engine")
+        << which;
   };
   Workspace<float> own = engine.workspace();
   EXPECT_NO_THROW(engine.run(in, own));
@@ -303,7 +312,9 @@ TEST(Prepare, RefusesShapesThatTheNetworkCannotTake) {
   const FoldedVanillaNet<float> network({.widths = {9, 17}, .strides = {2}, .classes = 7});
   EXPECT_EQ(test::error_of([&] { prepare(network, {.batch = 1, .height = 24, .width = 24, .channels = 4}); }),
             "a convolution of 3 channels was given 4");
-  EXPECT_NE(test::error_of([&] { prepare(network, {.batch = 1, .height = 7, .width = 24, .channels = 3}); }).find("too small"),
+  EXPECT_NE(test::error_of([&] {
+              prepare(network, {.batch = 1, .height = 7, .width = 24, .channels = 3});
+            }).find("too small"),
             std::string::npos);
   EXPECT_THROW(prepare(network, {.batch = 0, .height = 24, .width = 24, .channels = 3}), Error);
   EXPECT_THROW(prepare(network, {.batch = 1, .height = 0, .width = 24, .channels = 3}), Error);

@@ -1,9 +1,8 @@
-#include "plainnet/engine/memory_plan.hpp"
+#include <limits>
 
 #include <gtest/gtest.h>
 
-#include <limits>
-
+#include "plainnet/engine/memory_plan.hpp"
 #include "plainnet/networks/vanillanet_variants.hpp"
 #include "support/compare.hpp"
 #include "support/random.hpp"
@@ -14,8 +13,8 @@ namespace {
 std::string describe(const std::vector<Lifetime>& values, const MemoryPlan& plan) {
   std::string text;
   for (std::size_t i = 0; i < values.size(); ++i) {
-    text += concatenate("\n  value ", i, ": ", values[i].size, " elements, alive ", values[i].first, " … ", values[i].last,
-                        ", at ", plan.offsets[i]);
+    text += concatenate("\n  value ", i, ": ", values[i].size, " elements, alive ", values[i].first, " … ",
+                        values[i].last, ", at ", plan.offsets[i]);
   }
   return text;
 }
@@ -36,7 +35,8 @@ void expect_sound(const std::vector<Lifetime>& values, const MemoryPlan& plan, I
       if (step < values[i].first || step > values[i].last) continue;
       for (Index e = 0; e < values[i].size; ++e) {
         auto& place = owner[static_cast<std::size_t>(plan.offsets[i] + e)];
-        ASSERT_EQ(place, -1) << "values " << place << " and " << i << " overlap at step " << step << describe(values, plan);
+        ASSERT_EQ(place, -1) << "values " << place << " and " << i << " overlap at step " << step
+                             << describe(values, plan);
         place = static_cast<std::ptrdiff_t>(i);
       }
     }

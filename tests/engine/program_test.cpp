@@ -1,10 +1,9 @@
 // Layers as an engine runs them, against the same layers as they read.
 
-#include "plainnet/engine/program.hpp"
-
 #include <gtest/gtest.h>
 
 #include "plainnet/engine/engine.hpp"
+#include "plainnet/engine/program.hpp"
 #include "support/compare.hpp"
 #include "support/convolution_rows.hpp"
 #include "support/isas.hpp"
@@ -51,7 +50,8 @@ TYPED_TEST(ProgramOf, RunsAnyConvolution) {
     const double terms = static_cast<double>(conv.weight.size() / row.out_channels);
     const double tolerance = 2 * test::rounding_error<T>(static_cast<Index>(terms) + 3, std::sqrt(3 * terms) + 1);
     for (Isa isa : test::supported_isas()) {
-      ASSERT_TRUE(test::near_everywhere(run(conv, in, isa), expected, tolerance)) << to_string(isa) << ": " << to_string(row);
+      ASSERT_TRUE(test::near_everywhere(run(conv, in, isa), expected, tolerance))
+          << to_string(isa) << ": " << to_string(row);
     }
   }
 }
@@ -62,14 +62,15 @@ TYPED_TEST(ProgramOf, RunsMaxPoolingWithPaddingAndRounding) {
   int compared = 0;
   for (const test::PoolingRow& row : test::pooling_rows()) {
     const Padding& p = row.window.padding;
-    const bool sees_padding_alone = std::max(p.top, p.bottom) >= row.window.kernel.height ||
-                                    std::max(p.left, p.right) >= row.window.kernel.width;
+    const bool sees_padding_alone =
+        std::max(p.top, p.bottom) >= row.window.kernel.height || std::max(p.left, p.right) >= row.window.kernel.width;
     if (row.window.dilation != Extent2D{1} || sees_padding_alone) continue;
     const MaxPool2d<T> pool(row.window);
     const Tensor<T> in = random.map<T>(row.in, -2, -1);
     for (Isa isa : test::supported_isas()) {
       for (Index threads : {1, 3}) {
-        ASSERT_TRUE(test::same_bits(run(pool, in, isa, threads), pool.forward(in))) << to_string(isa) << ": " << to_string(row);
+        ASSERT_TRUE(test::same_bits(run(pool, in, isa, threads), pool.forward(in)))
+            << to_string(isa) << ": " << to_string(row);
       }
     }
     ++compared;
@@ -99,7 +100,8 @@ TYPED_TEST(ProgramOf, RunsGlobalPoolingAndSeriesActivations) {
     EXPECT_TRUE(test::near_everywhere(run(GlobalAvgPool2d<T>{}, in, isa), GlobalAvgPool2d<T>{}.forward(in),
                                       2 * test::rounding_error<T>(32, 1.0)));
     // 25 weights of at most √3 / 5, and a bias.
-    EXPECT_TRUE(test::near_everywhere(run(act, in, isa), act.forward(in), 2 * test::rounding_error<T>(26, 5 * std::sqrt(3.0) + 1)));
+    EXPECT_TRUE(test::near_everywhere(run(act, in, isa), act.forward(in),
+                                      2 * test::rounding_error<T>(26, 5 * std::sqrt(3.0) + 1)));
   }
 }
 
@@ -109,8 +111,8 @@ TYPED_TEST(ProgramOf, RunsTheActivationBetweenTwoConvolutions) {
   using Pair = Sequential<Conv2d<T>, LeakyRelu<T>, Conv2d<T>>;
   const Tensor<T> in = random.map<T>({.batch = 2, .height = 6, .width = 5, .channels = 3});
   for (double slope : {0.0, 0.3, 1.0}) {
-    Pair pair(Conv2d<T>({.in_channels = 3, .out_channels = 13, .window = {.kernel = 3, .padding = 1}}), LeakyRelu<T>(slope),
-              Conv2d<T>({.in_channels = 13, .out_channels = 9}));
+    Pair pair(Conv2d<T>({.in_channels = 3, .out_channels = 13, .window = {.kernel = 3, .padding = 1}}),
+              LeakyRelu<T>(slope), Conv2d<T>({.in_channels = 13, .out_channels = 9}));
     random.fill_network(pair);
     for (Isa isa : test::supported_isas()) {
       const Tensor<T> out = run(pair, in, isa);

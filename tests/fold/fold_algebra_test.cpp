@@ -1,9 +1,8 @@
-#include "plainnet/fold/fold_algebra.hpp"
+#include <cmath>
 
 #include <gtest/gtest.h>
 
-#include <cmath>
-
+#include "plainnet/fold/fold_algebra.hpp"
 #include "support/random.hpp"
 
 namespace plainnet {
@@ -44,7 +43,8 @@ TEST(BatchNormAffine, IsTheBatchNorm) {
       for (double x : {-3.0, 0.0, 1.75}) {
         const double expected = gamma[c] * (x - mean[c]) / std::sqrt(variance[c] + eps) + beta[c];
         // Terms up to 2 · (3 + 1) / √0.1 + 1.
-        EXPECT_NEAR(affine.scale[c] * x + affine.shift[c], expected, 0x1p-52 * 6 * 27) << "channel " << c << ", x " << x;
+        EXPECT_NEAR(affine.scale[c] * x + affine.shift[c], expected, 0x1p-52 * 6 * 27)
+            << "channel " << c << ", x " << x;
       }
     }
   }
@@ -74,7 +74,8 @@ TYPED_TEST(FoldAlgebraOf, ScaleOutputsScalesFiltersAndBias) {
     for (Index o = 0; o < out; ++o) {
       EXPECT_EQ(out_bias(o, 0), static_cast<T>(affine.scale[o] * bias[o] + affine.shift[o])) << o;
       for (Index i = 0; i < in; ++i) {
-        EXPECT_EQ(out_weight(o, i), static_cast<T>(affine.scale[o] * static_cast<double>(weight(o, i)))) << o << ", " << i;
+        EXPECT_EQ(out_weight(o, i), static_cast<T>(affine.scale[o] * static_cast<double>(weight(o, i))))
+            << o << ", " << i;
       }
     }
   }
@@ -88,8 +89,13 @@ struct ComposeRow {
 TYPED_TEST(FoldAlgebraOf, ComposeIsOneMapAfterTheOther) {
   using T = TypeParam;
   test::Random random(3);
-  for (const ComposeRow& row : {ComposeRow{1, 1, 1, 1}, {13, 7, 5, 1}, {3, 17, 511, 2}, {5, 3, 512, 1}, {4, 9, 513, 3},
-                                {31, 2, 1100, 2}, {64, 33, 48, 3}}) {
+  for (const ComposeRow& row : {ComposeRow{1, 1, 1, 1},
+                                {13, 7, 5, 1},
+                                {3, 17, 511, 2},
+                                {5, 3, 512, 1},
+                                {4, 9, 513, 3},
+                                {31, 2, 1100, 2},
+                                {64, 33, 48, 3}}) {
     SCOPED_TRACE(concatenate(row.out, " after ", row.middle, " of ", row.in, ", ", row.threads, " threads"));
     RowMajorMatrix<T> weight1 = random_matrix<T>(random, row.middle, row.in);
     RowMajorMatrix<T> weight2 = random_matrix<T>(random, row.out, row.middle);

@@ -1,12 +1,11 @@
 // Folded networks against the trained ones they were folded from, with random statistics and nothing left at a value
 // behind which an error could hide.
 
-#include "plainnet/fold/fold.hpp"
+#include <limits>
 
 #include <gtest/gtest.h>
 
-#include <limits>
-
+#include "plainnet/fold/fold.hpp"
 #include "plainnet/networks/parameters.hpp"
 #include "support/compare.hpp"
 #include "support/random.hpp"
@@ -143,7 +142,8 @@ TEST(Fold, HasTheSizesOfAFoldedNetworkMadeByItself) {
     const FoldedVanillaNet<float> made(config, slope);
     std::string found, expected;
     const auto list_in = [](std::string& text) {
-      return [&](const std::string& name, const auto& p, ParameterKind) { text += name + to_string(p.extents()) + " "; };
+      return
+          [&](const std::string& name, const auto& p, ParameterKind) { text += name + to_string(p.extents()) + " "; };
     };
     for_each_parameter(folded, list_in(found));
     for_each_parameter(made, list_in(expected));

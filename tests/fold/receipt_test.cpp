@@ -1,9 +1,8 @@
-#include "plainnet/fold/receipt.hpp"
+#include <limits>
 
 #include <gtest/gtest.h>
 
-#include <limits>
-
+#include "plainnet/fold/receipt.hpp"
 #include "support/compare.hpp"
 #include "support/random.hpp"
 

@@ -1,9 +1,8 @@
-#include "plainnet/kernels/convolution.hpp"
+#include <limits>
 
 #include <gtest/gtest.h>
 
-#include <limits>
-
+#include "plainnet/kernels/convolution.hpp"
 #include "support/compare.hpp"
 #include "support/convolution_rows.hpp"
 #include "support/isas.hpp"
@@ -68,7 +67,8 @@ TYPED_TEST(ConvolveOf, SumsWeightTimesInputOverItsWindow) {
       const PackedConvolution<T> packed = weights.pack(row, isa);
       const Tensor<T> out = run<T>(in, packed, nullptr, one);
       ASSERT_TRUE(test::near_everywhere(out, expected, tolerance));
-      ASSERT_TRUE(test::near_everywhere(run(in, packed, &slope, one), test::reference_leaky_relu(expected, 0.25), tolerance));
+      ASSERT_TRUE(
+          test::near_everywhere(run(in, packed, &slope, one), test::reference_leaky_relu(expected, 0.25), tolerance));
       ASSERT_TRUE(test::same_bits(run<T>(in, packed, nullptr, three), out)) << "three threads";
     }
   }
@@ -77,8 +77,8 @@ TYPED_TEST(ConvolveOf, SumsWeightTimesInputOverItsWindow) {
 TYPED_TEST(ConvolveOf, GivesAnImageOfABatchTheBitsItHasAlone) {
   using T = TypeParam;
   test::Random random(2);
-  const test::ConvolutionRow row{{.batch = 3, .height = 9, .width = 7, .channels = 6}, 20,
-                                 Window{.kernel = 3, .stride = 2, .padding = 1}, 2};
+  const test::ConvolutionRow row{
+      {.batch = 3, .height = 9, .width = 7, .channels = 6}, 20, Window{.kernel = 3, .stride = 2, .padding = 1}, 2};
   const Weights<T> weights(row, random);
   const Tensor<T> in = random.map<T>(row.in);
   Shape one_image = row.in;
@@ -100,8 +100,8 @@ TYPED_TEST(ConvolveOf, GivesAnImageOfABatchTheBitsItHasAlone) {
 TYPED_TEST(ConvolveOf, SpreadsNaNOnlyToOutputsThatSeeIt) {
   using T = TypeParam;
   test::Random random(3);
-  const test::ConvolutionRow row{{.batch = 1, .height = 5, .width = 6, .channels = 2}, 19,
-                                 Window{.kernel = 3, .padding = 1}};
+  const test::ConvolutionRow row{
+      {.batch = 1, .height = 5, .width = 6, .channels = 2}, 19, Window{.kernel = 3, .padding = 1}};
   const Weights<T> weights(row, random);
   for (T bad : {std::numeric_limits<T>::quiet_NaN(), std::numeric_limits<T>::infinity()}) {
     Tensor<T> in = random.map<T>(row.in);

@@ -1,7 +1,6 @@
-#include "plainnet/kernels/isa.hpp"
-
 #include <gtest/gtest.h>
 
+#include "plainnet/kernels/isa.hpp"
 #include "support/compare.hpp"
 #include "support/isas.hpp"
 

@@ -1,11 +1,10 @@
-#include "plainnet/kernels/matmul.hpp"
-
-#include <gtest/gtest.h>
-
 #include <array>
 #include <cmath>
 #include <limits>
 
+#include <gtest/gtest.h>
+
+#include "plainnet/kernels/matmul.hpp"
 #include "support/compare.hpp"
 #include "support/isas.hpp"
 #include "support/random.hpp"
@@ -26,8 +25,13 @@ struct Product {
   AlignedVector<T> bias;  // (columns)
 
   Product(Index rows_, Index depth_, Index columns_, test::Random& random, Index gap = 0)
-      : rows(rows_), depth(depth_), columns(columns_), row_stride(depth_ + gap), out_stride(columns_ + gap),
-        a(size_of(rows_, depth_, row_stride)), b(static_cast<std::size_t>(depth_ * columns_)),
+      : rows(rows_),
+        depth(depth_),
+        columns(columns_),
+        row_stride(depth_ + gap),
+        out_stride(columns_ + gap),
+        a(size_of(rows_, depth_, row_stride)),
+        b(static_cast<std::size_t>(depth_ * columns_)),
         bias(static_cast<std::size_t>(columns_)) {
     for (auto* values : {&a, &b, &bias}) random.fill(values->data(), values->data() + values->size(), -1, 1);
   }
@@ -78,7 +82,8 @@ testing::AssertionResult is_product(const Product<T>& p, const AlignedVector<T>&
       if (slope && expected < 0) expected *= *slope;
       const double found = static_cast<double>(out[place]);
       if (!(std::abs(found - expected) <= test::rounding_error<T>(p.depth + 3, magnitude))) {
-        return testing::AssertionFailure() << "row " << r << ", column " << c << ": " << found << ", expected " << expected;
+        return testing::AssertionFailure()
+               << "row " << r << ", column " << c << ": " << found << ", expected " << expected;
       }
     }
   }
@@ -191,7 +196,9 @@ TYPED_TEST(MatmulOf, KeepsNaNAndInfinityInTheirRow) {
           } else if (r == 15) {
             // 0 · −∞ is NaN, in PyTorch's leaky ReLU too.
             const bool positive = product.right(4, c) > 0;
-            ASSERT_TRUE(positive ? value == infinity : slope_value > 0 ? value == -infinity : std::isnan(value))
+            ASSERT_TRUE(positive          ? value == infinity
+                        : slope_value > 0 ? value == -infinity
+                                          : std::isnan(value))
                 << to_string(isa) << ", column " << c << ": " << value;
           } else {
             ASSERT_TRUE(std::isfinite(value)) << to_string(isa) << ", row " << r << ", column " << c;
@@ -222,7 +229,8 @@ TYPED_TEST(MatmulOf, PacksMatricesOfAnyStridesAndOtherNumbers) {
   const Product<T> product(9, 67, 21, random);
   std::vector<float> transposed(67 * 21);  // as a convolution's weight lies: (columns, depth)
   for (Index k = 0; k < 67; ++k) {
-    for (Index c = 0; c < 21; ++c) transposed[static_cast<std::size_t>(c * 67 + k)] = static_cast<float>(product.right(k, c));
+    for (Index c = 0; c < 21; ++c)
+      transposed[static_cast<std::size_t>(c * 67 + k)] = static_cast<float>(product.right(k, c));
   }
   for (Isa isa : test::supported_isas()) {
     const PackedMatrix<T> packed = pack_matrix<T, float>({transposed.data(), 67, 21, 1, 67}, nullptr, isa);

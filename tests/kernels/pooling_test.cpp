@@ -1,10 +1,9 @@
-#include "plainnet/kernels/pooling.hpp"
-
-#include <gtest/gtest.h>
-
 #include <cmath>
 #include <limits>
 
+#include <gtest/gtest.h>
+
+#include "plainnet/kernels/pooling.hpp"
 #include "support/compare.hpp"
 #include "support/isas.hpp"
 #include "support/random.hpp"
@@ -59,7 +58,8 @@ TYPED_TEST(PoolOf, MeanIsThatOfEachImage) {
         for (ThreadPool* pool : {&one, &three}) {
           Tensor<T> out({.batch = 4, .channels = channels});
           global_mean<T>(in, out.view(), isa, *pool);
-          ASSERT_TRUE(test::near_everywhere(out, expected, tolerance)) << to_string(isa) << ", " << pool->size() << " threads";
+          ASSERT_TRUE(test::near_everywhere(out, expected, tolerance))
+              << to_string(isa) << ", " << pool->size() << " threads";
         }
       }
     }
@@ -82,7 +82,8 @@ TYPED_TEST(PoolOf, NaNWinsOverEveryNumberWhereverItStands) {
         max_pool<T>(in, everything, everything, largest.view(), isa, pool);
         global_mean<T>(in, mean.view(), isa, pool);
         for (Index i = 0; i < channels; ++i) {
-          ASSERT_EQ(std::isnan(largest(0, 0, 0, i)), i == c) << to_string(isa) << ", pixel " << place << ", channel " << i;
+          ASSERT_EQ(std::isnan(largest(0, 0, 0, i)), i == c)
+              << to_string(isa) << ", pixel " << place << ", channel " << i;
           ASSERT_EQ(std::isnan(mean(0, 0, 0, i)), i == c) << to_string(isa) << ", pixel " << place << ", channel " << i;
         }
       }

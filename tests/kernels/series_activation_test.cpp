@@ -1,10 +1,9 @@
-#include "plainnet/kernels/series_activation.hpp"
-
-#include <gtest/gtest.h>
-
 #include <limits>
 #include <set>
 
+#include <gtest/gtest.h>
+
+#include "plainnet/kernels/series_activation.hpp"
 #include "support/compare.hpp"
 #include "support/isas.hpp"
 #include "support/random.hpp"
@@ -48,7 +47,8 @@ TYPED_TEST(SeriesOf, SumsWeightedReluOfItsNeighbourhood) {
   for (Index reach = 0; reach <= 4; ++reach) {
     for (Index width = 1; width <= 20; ++width) {
       for (Index channels : this->channels()) {
-        const Shape shape{.batch = random.integer(1, 2), .height = random.integer(1, 5), .width = width, .channels = channels};
+        const Shape shape{
+            .batch = random.integer(1, 2), .height = random.integer(1, 5), .width = width, .channels = channels};
         Parameter<T> weight({channels, 1, 2 * reach + 1, 2 * reach + 1});
         Parameter<T> bias({channels});
         random.fill(weight);
@@ -90,7 +90,8 @@ TYPED_TEST(SeriesOf, GivesAnImageOfABatchTheBitsItHasAlone) {
     for (Index n = 0; n < 3; ++n) {
       Tensor<T> image(one_image);
       std::copy_n(in.view().pixel(n, 0, 0), one_image.elements(), image.data());
-      EXPECT_TRUE(test::same_bits<T>(TensorView<const T>(all.view().pixel(n, 0, 0), one_image), run(image, packed, pool).view()))
+      EXPECT_TRUE(test::same_bits<T>(TensorView<const T>(all.view().pixel(n, 0, 0), one_image),
+                                     run(image, packed, pool).view()))
           << to_string(isa) << ", image " << n;
     }
   }
@@ -116,7 +117,8 @@ TYPED_TEST(SeriesOf, SpreadsNaNToItsNeighbourhoodAndCutsMinusInfinity) {
           for (Index x = 0; x < 10; ++x) {
             for (Index c = 0; c < 35; ++c) {
               const bool sees = c == channel && std::abs(y - 4) <= reach && std::abs(x - 1) <= reach;
-              ASSERT_EQ(std::isnan(out(0, y, x, c)), sees) << to_string(isa) << ", n " << reach << ": " << y << ", " << x << ", " << c;
+              ASSERT_EQ(std::isnan(out(0, y, x, c)), sees)
+                  << to_string(isa) << ", n " << reach << ": " << y << ", " << x << ", " << c;
             }
           }
         }

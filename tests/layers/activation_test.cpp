@@ -1,11 +1,10 @@
-#include "plainnet/layers/activation.hpp"
-
-#include <gtest/gtest.h>
-
 #include <array>
 #include <cmath>
 #include <limits>
 
+#include <gtest/gtest.h>
+
+#include "plainnet/layers/activation.hpp"
 #include "support/compare.hpp"
 
 namespace plainnet {
@@ -17,7 +16,8 @@ class ActivationOf : public testing::Test {
   static constexpr T infinity = std::numeric_limits<T>::infinity();
   static constexpr T smallest = std::numeric_limits<T>::denorm_min();
   static constexpr T largest = std::numeric_limits<T>::max();
-  static constexpr std::array<T, 9> inputs = {-infinity, -largest, T{-1.5}, -smallest, 0, smallest, T{2.5}, largest, infinity};
+  static constexpr std::array<T, 9> inputs = {-infinity, -largest, T{-1.5}, -smallest, 0,
+                                              smallest,  T{2.5},   largest, infinity};
 
   template <class L>
   static std::vector<T> results(const L& layer) {
@@ -51,7 +51,8 @@ TYPED_TEST(ActivationOf, LeakyReluScalesBelowZero) {
   using T = TypeParam;
   const T inf = this->infinity;
   EXPECT_EQ(this->results(LeakyRelu<T>(0.5)),
-            (std::vector<T>{-inf, -this->largest / 2, T{-0.75}, -this->smallest * T{0.5}, 0, this->smallest, T{2.5}, this->largest, inf}));
+            (std::vector<T>{-inf, -this->largest / 2, T{-0.75}, -this->smallest * T{0.5}, 0, this->smallest, T{2.5},
+                            this->largest, inf}));
   EXPECT_TRUE(std::isnan(this->of_nan(LeakyRelu<T>(0.5))));
   EXPECT_TRUE(std::isnan(this->of_nan(LeakyRelu<T>(0.0))));
 }

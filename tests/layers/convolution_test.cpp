@@ -1,9 +1,8 @@
-#include "plainnet/layers/convolution.hpp"
+#include <limits>
 
 #include <gtest/gtest.h>
 
-#include <limits>
-
+#include "plainnet/layers/convolution.hpp"
 #include "support/compare.hpp"
 #include "support/convolution_rows.hpp"
 #include "support/random.hpp"
@@ -79,8 +78,8 @@ TEST(Conv2d, KnowsItsSizes) {
 
 TEST(Conv2d, CountsAMultiplyAddForEachWeightThatAnOutputUses) {
   // 2 · 4 · 5 positions, 4 outputs, 3 inputs of its group, 3 × 5 taps each.
-  const Conv2d<float> conv({.in_channels = 6, .out_channels = 4, .window = {.kernel = {3, 5}, .padding = {1, 1, 2, 2}},
-                            .groups = 2});
+  const Conv2d<float> conv(
+      {.in_channels = 6, .out_channels = 4, .window = {.kernel = {3, 5}, .padding = {1, 1, 2, 2}}, .groups = 2});
   EXPECT_EQ(conv.macs({.batch = 2, .height = 4, .width = 5, .channels = 6}), 2 * 4 * 5 * 4 * 3 * 15);
 }
 
@@ -114,8 +113,9 @@ TEST(Conv2d, CopiesAreIndependent) {
 }
 
 TEST(Conv2d, RefusesChannelsThatItsGroupsDoNotDivide) {
-  EXPECT_NE(test::error_of([] { Conv2d<float>({.in_channels = 6, .out_channels = 4, .groups = 4}); }).find("6 in, 4 out"),
-            std::string::npos);
+  EXPECT_NE(
+      test::error_of([] { Conv2d<float>({.in_channels = 6, .out_channels = 4, .groups = 4}); }).find("6 in, 4 out"),
+      std::string::npos);
   EXPECT_THROW(Conv2d<float>({.in_channels = 4, .out_channels = 6, .groups = 4}), Error);
   EXPECT_THROW(Conv2d<float>({.in_channels = 0, .out_channels = 4}), Error);
   EXPECT_THROW(Conv2d<float>({.in_channels = 4, .out_channels = 0}), Error);

@@ -1,9 +1,9 @@
-#include "plainnet/layers/layer.hpp"
+#include <memory>
+#include <type_traits>
 
 #include <gtest/gtest.h>
 
-#include <memory>
-#include <type_traits>
+#include "plainnet/layers/layer.hpp"
 
 namespace plainnet {
 namespace {
@@ -61,7 +61,8 @@ TEST(ForEachParameter, JoinsNamesByDotsInOrder) {
     kinds.push_back(kind);
     parameter[0] = 1.0f;
   });
-  EXPECT_EQ(names, (std::vector<std::string>{"first.weight", "first.counter", "inner.second.weight", "inner.second.counter"}));
+  EXPECT_EQ(names,
+            (std::vector<std::string>{"first.weight", "first.counter", "inner.second.weight", "inner.second.counter"}));
   const auto learned = ParameterKind::learned;
   const auto statistic = ParameterKind::statistic;
   EXPECT_EQ(kinds, (std::vector<ParameterKind>{learned, statistic, learned, statistic}));
@@ -78,7 +79,8 @@ TEST(ForEachParameter, GivesConstParametersOfAConstLayer) {
 TEST(ForEachParameter, PutsAPrefixBeforeEveryName) {
   Scale scale;
   std::string all;
-  for_each_parameter(scale, [&](const std::string& name, auto&, ParameterKind) { all += name + " "; }, "net.");
+  for_each_parameter(
+      scale, [&](const std::string& name, auto&, ParameterKind) { all += name + " "; }, "net.");
   EXPECT_EQ(all, "net.weight net.counter ");
 }
 

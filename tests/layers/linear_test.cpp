@@ -1,7 +1,6 @@
-#include "plainnet/layers/linear.hpp"
-
 #include <gtest/gtest.h>
 
+#include "plainnet/layers/linear.hpp"
 #include "support/compare.hpp"
 #include "support/random.hpp"
 

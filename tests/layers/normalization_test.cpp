@@ -1,7 +1,6 @@
-#include "plainnet/layers/normalization.hpp"
-
 #include <gtest/gtest.h>
 
+#include "plainnet/layers/normalization.hpp"
 #include "support/compare.hpp"
 #include "support/random.hpp"
 

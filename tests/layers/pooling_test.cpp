@@ -1,11 +1,10 @@
-#include "plainnet/layers/pooling.hpp"
-
-#include <gtest/gtest.h>
-
 #include <array>
 #include <cmath>
 #include <limits>
 
+#include <gtest/gtest.h>
+
+#include "plainnet/layers/pooling.hpp"
 #include "support/compare.hpp"
 #include "support/pooling_rows.hpp"
 #include "support/random.hpp"
@@ -28,7 +27,8 @@ TYPED_TEST(PoolingOf, MaxPool2dTakesTheLargestOfEachWindow) {
     SCOPED_TRACE(to_string(row));
     const MaxPool2d<T> pool(row.window);
     const Tensor<T> in = random.map<T>(row.in, -2, -1);  // below zero, so that padding would win if it could
-    ASSERT_TRUE(test::near_everywhere(pool.forward(in), test::reference_max_pool(test::to_reference(in), row.window), 0));
+    ASSERT_TRUE(
+        test::near_everywhere(pool.forward(in), test::reference_max_pool(test::to_reference(in), row.window), 0));
     ASSERT_EQ(pool.output_shape(row.in), pool.forward(in).shape());
   }
 }

@@ -1,11 +1,10 @@
-#include "plainnet/layers/sequential.hpp"
-
 #include <gtest/gtest.h>
 
 #include "plainnet/layers/activation.hpp"
 #include "plainnet/layers/convolution.hpp"
 #include "plainnet/layers/normalization.hpp"
 #include "plainnet/layers/pooling.hpp"
+#include "plainnet/layers/sequential.hpp"
 #include "support/compare.hpp"
 #include "support/random.hpp"
 
@@ -107,7 +106,8 @@ TEST(OneOf, TakesTheNamesOfItsChoice) {
   EXPECT_EQ(names(Sequential(layer, Relu<float>{})), "0.weight 0.bias ");
   layer = Three(conv(3, 5), Relu<float>{}, conv(5, 2));
   EXPECT_EQ(names(layer), "0.weight 0.bias 2.weight 2.bias ");
-  for_each_parameter(layer, [](const std::string&, Parameter<float>& parameter, ParameterKind) { parameter[0] = 7.0f; });
+  for_each_parameter(layer,
+                     [](const std::string&, Parameter<float>& parameter, ParameterKind) { parameter[0] = 7.0f; });
   EXPECT_EQ(std::get<Three>(layer.choice()).get<2>().weight[0], 7.0f);
 }
 

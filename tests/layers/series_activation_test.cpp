@@ -1,9 +1,8 @@
-#include "plainnet/layers/series_activation.hpp"
+#include <limits>
 
 #include <gtest/gtest.h>
 
-#include <limits>
-
+#include "plainnet/layers/series_activation.hpp"
 #include "support/compare.hpp"
 #include "support/random.hpp"
 

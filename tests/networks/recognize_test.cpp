@@ -1,10 +1,9 @@
-#include "plainnet/networks/recognize.hpp"
-
-#include <gtest/gtest.h>
-
 #include <algorithm>
 #include <cstdlib>
 
+#include <gtest/gtest.h>
+
+#include "plainnet/networks/recognize.hpp"
 #include "support/compare.hpp"
 
 namespace plainnet {
@@ -34,7 +33,8 @@ void add_convolution(Named& tensors, const std::string& name, Index out, Index i
 }
 
 void add_norm(Named& tensors, const std::string& name, Index channels) {
-  for (const char* last : {".weight", ".bias", ".running_mean", ".running_var"}) tensors.push_back({name + last, {channels}});
+  for (const char* last : {".weight", ".bias", ".running_mean", ".running_var"})
+    tensors.push_back({name + last, {channels}});
   tensors.push_back({name + ".num_batches_tracked", {}});
 }
 
@@ -93,7 +93,9 @@ const VanillaNetConfig& config_of(const std::string& name) {
   return std::get<VanillaNetConfig>(variant_named(name).config);
 }
 
-const VanillaNetConfig& config_of(const Recognized& recognized) { return std::get<VanillaNetConfig>(recognized.config); }
+const VanillaNetConfig& config_of(const Recognized& recognized) {
+  return std::get<VanillaNetConfig>(recognized.config);
+}
 
 bool is_one_of_two_alike(const std::string& name) { return name.starts_with("vanillanet_13_x1_5"); }
 
@@ -122,9 +124,9 @@ TEST_P(Recognize, FindsTheRowOfEveryForm) {
     Form form;
     bool keeps_activations;
   };
-  for (const Case& c : {Case{trained_tensors(config), Form::trained, false},
-                        Case{folded_tensors(config), Form::folded, false},
-                        Case{folded_tensors(config, true), Form::folded, true}}) {
+  for (const Case& c :
+       {Case{trained_tensors(config), Form::trained, false}, Case{folded_tensors(config), Form::folded, false},
+        Case{folded_tensors(config, true), Form::folded, true}}) {
     StateDict tensors = to_checkpoint(c.tensors);
     SCOPED_TRACE(c.tensors.front().first);
     if (is_one_of_two_alike(GetParam())) {
@@ -190,13 +192,15 @@ TEST(RecognizeVanillaNet, NamesTheNearestOfUnknownWidths) {
 TEST(RecognizeVanillaNet, RefusesAnotherVariantThanTheOneAskedFor) {
   const StateDict tensors = to_checkpoint(folded_tensors(config_of("vanillanet_6")));
   const std::string message = test::error_of([&] { recognize(tensors, "vanillanet_5"); });
-  expect_in(message, "holds a VanillaNet of widths 512, 1024, 2048, 4096, 4096; vanillanet_5 has 512, 1024, 2048, 4096");
+  expect_in(message,
+            "holds a VanillaNet of widths 512, 1024, 2048, 4096, 4096; vanillanet_5 has 512, 1024, 2048, 4096");
   expect_in(test::error_of([&] { recognize(tensors, "vanillanet_66"); }), "unknown model 'vanillanet_66'");
 }
 
 TEST(RecognizeVanillaNet, RefusesFilesThatHoldNoKnownNetwork) {
   const StateDict other = to_checkpoint({{"conv1.weight", {64, 3, 7, 7}}, {"fc.weight", {1000, 512}}});
-  expect_in(test::error_of([&] { recognize(other); }), "file.safetensors: no known network; its first tensor is 'conv1.weight'");
+  expect_in(test::error_of([&] { recognize(other); }),
+            "file.safetensors: no known network; its first tensor is 'conv1.weight'");
   expect_in(test::error_of([&] { recognize(other, "vanillanet_6"); }), "no known network, so not vanillanet_6");
   expect_in(test::error_of([&] { recognize(to_checkpoint({})); }), "it holds no tensors");
 }
@@ -208,15 +212,18 @@ TEST(RecognizeVanillaNet, NamesTheTensorThatDoesNotBelong) {
             "looks like a VanillaNet, but stem1.0.weight is of shape (32, 3, 16)");
   expect_in(message(without(trained_tensors(config), "cls2.0.weight")), "cls2.0.weight is missing");
   expect_in(message(without(trained_tensors(config), "stem2.2.weight")), "stem2.2.weight is missing");
-  expect_in(message(with(folded_tensors(config), "stages.1.conv.weight", {64})), "stages.1.conv.weight is of shape (64)");
-  expect_in(message(with(folded_tensors(config), "cls.2.weight", {0, 128, 1, 1})), "cls.2.weight is of shape (0, 128, 1, 1)");
+  expect_in(message(with(folded_tensors(config), "stages.1.conv.weight", {64})),
+            "stages.1.conv.weight is of shape (64)");
+  expect_in(message(with(folded_tensors(config), "cls.2.weight", {0, 128, 1, 1})),
+            "cls.2.weight is of shape (0, 128, 1, 1)");
   expect_in(message(with(folded_tensors(config, true), "cls.2.2.weight", {})), "cls.2.2.weight is of shape ()");
 }
 
 TEST(RecognizeVanillaNet, TellsWhenAStageIsMissing) {
   const VanillaNetConfig& config = config_of("vanillanet_test");  // 32, 64, 64, 128
-  expect_in(test::error_of([&] { recognize(to_checkpoint(without(trained_tensors(config), "stages.2.conv2.0.weight"))); }),
-            "a VanillaNet of widths 32, 64, 64, which is none");
+  expect_in(
+      test::error_of([&] { recognize(to_checkpoint(without(trained_tensors(config), "stages.2.conv2.0.weight"))); }),
+      "a VanillaNet of widths 32, 64, 64, which is none");
 }
 
 }  // namespace

@@ -1,7 +1,6 @@
-#include "plainnet/networks/registry.hpp"
-
 #include <gtest/gtest.h>
 
+#include "plainnet/networks/registry.hpp"
 #include "support/compare.hpp"
 
 namespace plainnet {

@@ -1,8 +1,7 @@
-#include "plainnet/networks/vanillanet.hpp"
-
 #include <gtest/gtest.h>
 
 #include "plainnet/networks/parameters.hpp"
+#include "plainnet/networks/vanillanet.hpp"
 #include "support/compare.hpp"
 #include "support/random.hpp"
 
@@ -18,7 +17,8 @@ const VanillaNetConfig narrow{.widths = {5, 7, 9}, .strides = {2, 1}, .classes =
 constexpr Shape picture{.batch = 2, .height = 25, .width = 18, .channels = 3};
 
 Map convolve(const Map& in, const Conv2d<double>& conv) {
-  return test::reference_convolution(in, Numbers(conv.weight), Numbers(*conv.bias), conv.out_channels(), conv.window(), 1);
+  return test::reference_convolution(in, Numbers(conv.weight), Numbers(*conv.bias), conv.out_channels(), conv.window(),
+                                     1);
 }
 Map normalize(const Map& in, const BatchNorm2d<double>& norm) {
   return test::reference_batch_norm(in, Numbers(norm.weight), Numbers(norm.bias), Numbers(norm.running_mean),
@@ -73,7 +73,8 @@ TEST(VanillaNet, IsTheNetworkOfThePaper) {
       SCOPED_TRACE(concatenate(config.widths.size() - 1, " blocks, act_num ", config.act_num, ", slope ", slope));
       VanillaNet<double> network(config, slope);
       random.fill_network(network);
-      const Tensor<double> in = random.map<double>({.batch = 2, .height = 25, .width = 30, .channels = config.in_channels});
+      const Tensor<double> in =
+          random.map<double>({.batch = 2, .height = 25, .width = 30, .channels = config.in_channels});
       const std::vector<Map> expected = reference_maps(network, test::to_reference(in));
       std::vector<std::string> names;
       const Tensor<double> logits = network.forward(in, [&](std::string_view name, TensorView<const double> map) {
@@ -160,14 +161,16 @@ TYPED_TEST(NetworkOf, RunsEachImageOfABatchAsIfAlone) {
     const Map expected = test::to_reference(network.forward(image));
     const TensorView<const float> row(logits.view().pixel(n, 0, 0), {.channels = 11});
     // Eigen sums in another order for another number of rows.
-    EXPECT_TRUE(test::near_everywhere(row, expected, test::rounding_error<float>(1000, test::largest_magnitude(expected))));
+    EXPECT_TRUE(
+        test::near_everywhere(row, expected, test::rounding_error<float>(1000, test::largest_magnitude(expected))));
   }
 }
 
 TYPED_TEST(NetworkOf, RefusesPicturesItCannotTake) {
   const TypeParam network(narrow);
-  EXPECT_EQ(test::error_of([&] { network.forward(Tensor<float>({.batch = 1, .height = 25, .width = 18, .channels = 4})); }),
-            "a convolution of 3 channels was given 4");
+  EXPECT_EQ(
+      test::error_of([&] { network.forward(Tensor<float>({.batch = 1, .height = 25, .width = 18, .channels = 4})); }),
+      "a convolution of 3 channels was given 4");
   const Shape tiny{.batch = 1, .height = 3, .width = 18, .channels = 3};
   EXPECT_EQ(test::error_of([&] { network.output_shape(tiny); }),
             "a map of 3x18 is too small for a 4x4 window: use a larger image");

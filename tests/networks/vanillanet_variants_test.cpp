@@ -1,16 +1,15 @@
 // The rows of VanillaNet against the published numbers, and the published code's names and shapes.
 
-#include "plainnet/networks/vanillanet_variants.hpp"
-
-#include <gtest/gtest.h>
-
 #include <filesystem>
 #include <fstream>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <set>
 
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
 #include "plainnet/networks/parameters.hpp"
+#include "plainnet/networks/vanillanet_variants.hpp"
 #include "support/data.hpp"
 
 namespace plainnet {
@@ -173,7 +172,8 @@ TEST(VanillaNetVariants, OfOurOwnFitTheirInput) {
     const VanillaNetVariant& row = row_named(name);
     const FoldedVanillaNet<float> network(row.config);
     const Index size = row.preprocessing.size;
-    EXPECT_EQ(network.output_shape({.batch = 1, .height = size, .width = size, .channels = 3}), (Shape{.channels = 10}));
+    EXPECT_EQ(network.output_shape({.batch = 1, .height = size, .width = size, .channels = 3}),
+              (Shape{.channels = 10}));
     EXPECT_TRUE(row.checkpoint.empty());
     EXPECT_EQ(row.published_top1, 0.0);
   }

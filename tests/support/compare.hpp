@@ -1,11 +1,11 @@
 #pragma once
 // Comparing results with a reference: everywhere, with the first worst place named.
 
-#include <gtest/gtest.h>
-
 #include <cmath>
 #include <cstring>
 #include <limits>
+
+#include <gtest/gtest.h>
 
 #include "plainnet/core/tensor.hpp"
 #include "support/reference_layers.hpp"
@@ -38,9 +38,9 @@ testing::AssertionResult near_everywhere(TensorView<const T> actual, const Map& 
           const double a = found.at(n, c, y, x);
           const double b = expected.at(n, c, y, x);
           const bool same = a == b || (std::isnan(a) && std::isnan(b));
-          const double difference = same                                    ? 0.0
+          const double difference = same                                   ? 0.0
                                     : std::isfinite(a) && std::isfinite(b) ? std::abs(a - b)
-                                                                            : std::numeric_limits<double>::infinity();
+                                                                           : std::numeric_limits<double>::infinity();
           if (!(difference > worst)) continue;
           worst = difference;
           result = testing::AssertionFailure()

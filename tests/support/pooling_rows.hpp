@@ -43,26 +43,28 @@ inline std::vector<PoolingRow> pooling_rows() {
       {{.batch = 2, .height = 7, .width = 9, .channels = 5}, Window{.kernel = 2, .stride = 2}},  // a row is left over
       {{.batch = 2, .height = 7, .width = 9, .channels = 5}, Window{.kernel = 2, .stride = 2, .rounding = ceil}},
       {{.batch = 1, .height = 8, .width = 8, .channels = 3}, Window{.kernel = 3, .stride = 2, .padding = 1}},
-      {{.batch = 1, .height = 8, .width = 8, .channels = 3}, Window{.kernel = 3, .stride = 2, .padding = 1, .rounding = ceil}},
+      {{.batch = 1, .height = 8, .width = 8, .channels = 3},
+       Window{.kernel = 3, .stride = 2, .padding = 1, .rounding = ceil}},
       {{.batch = 1, .height = 8, .width = 8, .channels = 3}, Window{.kernel = 3, .padding = 1}},  // PoolFormer's mixer
       {{.batch = 1, .height = 8, .width = 7, .channels = 3}, Window{.kernel = 2, .stride = 2, .padding = {0, 1, 1, 0}}},
       {{.batch = 1, .height = 1, .width = 1, .channels = 3}, Window{.kernel = 2, .stride = 2, .rounding = ceil}},
       {{.batch = 1, .height = 2, .width = 5, .channels = 4}, Window{.kernel = 3, .stride = 2, .rounding = ceil}},
-      {{.batch = 1, .height = 9, .width = 9, .channels = 2}, Window{.kernel = 3, .stride = 2, .dilation = 2, .padding = 1}},
+      {{.batch = 1, .height = 9, .width = 9, .channels = 2},
+       Window{.kernel = 3, .stride = 2, .dilation = 2, .padding = 1}},
       {{.batch = 1, .height = 3, .width = 40, .channels = 2}, Window{.kernel = {3, 1}, .stride = {1, 7}}},
   };
   Random random(43);
   while (rows.size() < 100) {
-    PoolingRow row{.in = {.batch = random.integer(1, 2),
-                          .height = random.integer(1, 11),
-                          .width = random.integer(1, 11),
-                          .channels = random.integer(1, 20)},
-                   .window = {.kernel = {random.integer(1, 5), random.integer(1, 5)},
-                              .stride = {random.integer(1, 4), random.integer(1, 4)},
-                              .dilation = random.integer(1, 3) == 3 ? 2 : 1,
-                              .padding = {random.integer(0, 3), random.integer(0, 3), random.integer(0, 3),
-                                          random.integer(0, 3)},
-                              .rounding = random.coin() ? ceil : Rounding::floor}};
+    PoolingRow row{
+        .in = {.batch = random.integer(1, 2),
+               .height = random.integer(1, 11),
+               .width = random.integer(1, 11),
+               .channels = random.integer(1, 20)},
+        .window = {.kernel = {random.integer(1, 5), random.integer(1, 5)},
+                   .stride = {random.integer(1, 4), random.integer(1, 4)},
+                   .dilation = random.integer(1, 3) == 3 ? 2 : 1,
+                   .padding = {random.integer(0, 3), random.integer(0, 3), random.integer(0, 3), random.integer(0, 3)},
+                   .rounding = random.coin() ? ceil : Rounding::floor}};
     if (detail::every_position_sees_a_pixel(vertical(row.window), row.in.height) &&
         detail::every_position_sees_a_pixel(horizontal(row.window), row.in.width)) {
       rows.push_back(row);

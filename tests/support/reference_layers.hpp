@@ -46,7 +46,10 @@ struct Map {
   Numbers values;
 
   Map(Index batch_, Index channels_, Index height_, Index width_, double value = 0.0)
-      : batch(batch_), channels(channels_), height(height_), width(width_),
+      : batch(batch_),
+        channels(channels_),
+        height(height_),
+        width(width_),
         values(batch_ * channels_ * height_ * width_, value) {}
 
   double& at(Index n, Index c, Index y, Index x) { return values[((n * channels + c) * height + y) * width + x]; }

@@ -141,6 +141,23 @@ TEST_F(Eval, CountsWhatIsRightByTheNamesOfFolders) {
   EXPECT_TRUE(text.out.starts_with("top-1 83.33 %")) << text.out;
 }
 
+TEST_F(Eval, CountsTheFirstAndTheFirstFive) {
+  const std::string picture =
+      std::filesystem::directory_iterator(std::filesystem::path(PLAINNET_MODELS) / "digits/pictures/8")
+          ->path()
+          .string();
+  const Outcome answer = run({"classify", "--json", "--top", "10", picture});
+  for (const std::size_t place : {1u, 4u, 5u}) {  // not the first
+    const Index digit = answer.json_lines().at(0)["top"][place]["index"];
+    std::filesystem::create_directory(folder_ / std::to_string(digit));
+    std::filesystem::copy_file(picture, folder_ / std::to_string(digit) / "a.png");
+  }
+  const Outcome outcome = eval();
+  expect_success(outcome);
+  EXPECT_EQ(outcome.json_lines().at(0)["top1"], 0.0);
+  EXPECT_NEAR(outcome.json_lines().at(0)["top5"].get<double>(), 100.0 * 2 / 3, 1e-9);
+}
+
 TEST_F(Eval, TakesFoldersCalledByLabels) {
   std::string labels;
   for (const char* name : {"zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"}) {

@@ -192,20 +192,6 @@ TEST_F(Classify, StopsIfNobodyReadsItsAnswers) {
   EXPECT_EQ(test::Process(with_weights({file("a.pgm"), "-"}), in, out_write, err).exit_code(), 1);
 }
 
-/// AddressSanitizer keeps freed memory for a while.
-constexpr bool is_address_sanitized =
-#if defined(__SANITIZE_ADDRESS__)
-    true;
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-    true;
-#else
-    false;
-#endif
-#else
-    false;
-#endif
-
 /// Peak of resident memory in kB, from /proc.
 Index peak_memory(pid_t id) {
   std::ifstream status(concatenate("/proc/", id, "/status"));
@@ -217,7 +203,7 @@ Index peak_memory(pid_t id) {
 }
 
 TEST_F(Classify, NeedsNoMoreMemoryForManyPaths) {
-  if (is_address_sanitized) GTEST_SKIP() << "AddressSanitizer keeps freed memory";
+  setenv("ASAN_OPTIONS", "quarantine_size_mb=0:thread_local_quarantine_size_kb=0", 1);  // it would keep freed memory
   const std::string path = file("a.pgm");
   int in[2];
   ASSERT_EQ(pipe2(in, O_CLOEXEC), 0);
