@@ -22,7 +22,8 @@ std::string text_of(const MappedFile& file) {
 
 TEST(MappedFile, HoldsTheBytesOfTheFileMappedOrRead) {
   const TemporaryFolder folder;
-  const std::string text = std::string("one\0two", 7) + std::string(100'000, 'x') + "end";
+  std::string text("one\0two", 7);
+  text.append(100'000, 'x').append("end");
   write_text(folder / "file", text);
   EXPECT_EQ(text_of(MappedFile(folder / "file")), text);
   EXPECT_EQ(text_of(read_whole_file(folder / "file")), text);

@@ -219,7 +219,7 @@ void decode(NumberFormat format, std::span<const std::byte> bytes, std::span<T> 
   detail::require_size(format, bytes.size(), out.size());
   if (out.empty()) return;
   if (format == format_of<T>) {
-    std::memcpy(out.data(), bytes.data(), bytes.size());
+    std::memcpy(out.data(), bytes.data(), out.size_bytes());
     return;
   }
   const auto cast = [](auto number) { return static_cast<T>(number); };
