@@ -219,6 +219,23 @@ TEST(RecognizeVanillaNet, NamesTheTensorThatDoesNotBelong) {
   expect_in(message(with(folded_tensors(config, true), "cls.2.2.weight", {})), "cls.2.2.weight is of shape ()");
 }
 
+TEST(RecognizeVanillaNet, RefusesSizesThatTheFileDoesNotHold) {
+  const VanillaNetConfig config = std::get<VanillaNetConfig>(variant_named("vanillanet_test").config);
+  const std::vector<std::pair<std::string, Extents>> lies = {
+      {"cls2.0.weight", {30000, 1, 1, 1}},
+      {"stages.2.conv2.0.weight", {128, 1, 1, 1}},
+      {"stem2.2.weight", {1, 1, 1001, 1001}},
+      {"stem2.2.weight", {32, 1, 1001, 1}},
+  };
+  for (const auto& [name, extents] : lies) {
+    Named tensors = trained_tensors(config);
+    for (auto& tensor : tensors) {
+      if (tensor.first == name) tensor.second = extents;
+    }
+    EXPECT_NE(test::error_of([&] { recognize(to_checkpoint(tensors)); }).find(name), std::string::npos) << name;
+  }
+}
+
 TEST(RecognizeVanillaNet, TellsWhenAStageIsMissing) {
   const VanillaNetConfig& config = config_of("vanillanet_test");  // 32, 64, 64, 128
   expect_in(

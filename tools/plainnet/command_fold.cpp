@@ -16,8 +16,8 @@ struct FoldArguments {
   bool json = false;
 };
 
-/// Side of the probe input: both forms run on it on the readable layers, which takes half a minute for the largest
-/// networks at 224 pixels.
+/// Side of the probe input: both forms run on it on the readable layers, which at 224 pixels take the largest networks
+/// many seconds.
 constexpr Index probe_side = 64;
 
 Index operations_merged(const FoldReceipt& receipt) {

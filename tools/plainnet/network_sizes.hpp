@@ -7,7 +7,7 @@
 namespace plainnet {
 
 /// Stands in for a number: a network of it knows its sizes and holds no weights. Listing all variants takes a
-/// millisecond with it, twelve seconds with zeroed floats.
+/// millisecond with it, some ten seconds with zeroed floats.
 struct Unstored {
   constexpr explicit Unstored(int) {}
 };

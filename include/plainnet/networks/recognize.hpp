@@ -52,9 +52,20 @@ inline std::optional<VanillaNetTraits> vanillanet_traits(const StateDict& tensor
   traits.config.widths = {extent(first, 4, 0)};
   traits.config.act_num = extent(series, 4, 2) / 2;
   traits.config.classes = extent(last, 4, 0);
+  // The tensors that tell the sizes must hold all of their numbers: a file of kilobytes shall not ask for gigabytes.
+  const auto require_inputs = [&](const std::string& name, Index inputs) {
+    require(extent(name, 4, 1) == inputs, tensors.source, ": ", name, " is of shape ",
+            to_string(tensors.at(name).extents), "; expected ", inputs, " inputs");
+  };
   for (Index i = 0; tensors.find(concatenate("stages.", i, conv)); ++i) {
+    require_inputs(concatenate("stages.", i, conv), traits.config.widths.back());
     traits.config.widths.push_back(extent(concatenate("stages.", i, conv), 4, 0));
   }
+  const bool is_merged = traits.form == Form::folded && !traits.keeps_activations;
+  require_inputs(last, is_merged ? traits.config.widths.back() : traits.config.classes);
+  require(extent(series, 4, 0) == traits.config.widths.front() && extent(series, 4, 3) == extent(series, 4, 2),
+          tensors.source, ": ", series, " is of shape ", to_string(tensors.at(series).extents), "; expected (",
+          traits.config.widths.front(), ", 1, k, k)");
   return traits;
 }
 
