@@ -43,7 +43,8 @@ void time_layer(benchmark::State& state, const L& layer, Isa isa, const Shape& i
       },
       operation);
   const double macs = static_cast<double>(layer.macs(in_shape));
-  if (macs > 0) state.counters["FLOP/s"] = benchmark::Counter(2.0 * macs, benchmark::Counter::kIsIterationInvariantRate);
+  if (macs > 0)
+    state.counters["FLOP/s"] = benchmark::Counter(2.0 * macs, benchmark::Counter::kIsIterationInvariantRate);
   const double bytes = 4.0 * static_cast<double>(in_shape.elements() + out.shape().elements());
   state.counters["B/s of maps"] = benchmark::Counter(bytes, benchmark::Counter::kIsIterationInvariantRate);
 }
@@ -80,9 +81,14 @@ void add_max_pool(const Shape& in, Isa isa) {
 int main(int argc, char** argv) {
   for (const Isa isa : all_isas) {
     if (!is_supported(isa)) continue;
-    add_convolution({1, 224, 224, 3}, {.in_channels = 3, .out_channels = 512, .window = {.kernel = 4, .stride = 4}}, isa);
-    for (const auto& [side, in, out] : {std::array<Index, 3>{56, 512, 1024}, {28, 1024, 2048}, {14, 2048, 2048},
-                                        {14, 2048, 4096}, {7, 4096, 4096}, {1, 4096, 1000}}) {
+    add_convolution({1, 224, 224, 3}, {.in_channels = 3, .out_channels = 512, .window = {.kernel = 4, .stride = 4}},
+                    isa);
+    for (const auto& [side, in, out] : {std::array<Index, 3>{56, 512, 1024},
+                                        {28, 1024, 2048},
+                                        {14, 2048, 2048},
+                                        {14, 2048, 4096},
+                                        {7, 4096, 4096},
+                                        {1, 4096, 1000}}) {
       add_convolution({1, side, side, in}, {.in_channels = in, .out_channels = out}, isa);
     }
     for (const auto& [side, channels] : {std::array<Index, 2>{56, 512}, {28, 1024}, {14, 2048}, {7, 4096}}) {

@@ -13,8 +13,8 @@
 namespace plainnet {
 
 struct ModelOptions {
-  std::string variant = {};             // of variants(); empty: told from the tensors
-  std::optional<double> slope = {};     // of annealed activations; none: the file's own, else 1
+  std::string variant = {};          // of variants(); empty: told from the tensors
+  std::optional<double> slope = {};  // of annealed activations; none: the file's own, else 1
 };
 
 /// A checkpoint that was opened and recognised, its tensors not yet read.

@@ -1,11 +1,11 @@
 // Every published VanillaNet at full size against the reference outputs of the published PyTorch code.
 
-#include <gtest/gtest.h>
-
 #include <fstream>
-#include <nlohmann/json.hpp>
 #include <set>
 #include <thread>
+
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
 #include "plainnet/engine/engine.hpp"
 #include "plainnet/fold/fold.hpp"
@@ -36,7 +36,8 @@ class VanillaNetGolden : public testing::TestWithParam<std::string> {
     const std::string name = golden_["model"];
     VanillaNet<float> network(std::get<VanillaNetConfig>(variant_named(name).config), slope());
     std::map<std::string, std::pair<Extents, std::string>> published;
-    for (const auto& [tensor, shape, rule] : golden_["tensors"].get<std::vector<std::tuple<std::string, Json, std::string>>>()) {
+    for (const auto& [tensor, shape, rule] :
+         golden_["tensors"].get<std::vector<std::tuple<std::string, Json, std::string>>>()) {
       Extents extents;
       for (Index extent : shape) extents.push_back(extent);
       if (!tensor.ends_with("num_batches_tracked")) published[tensor] = {extents, rule};
@@ -114,17 +115,17 @@ TEST_P(VanillaNetGolden, TrainedFormInDoubleIsThePublishedCode) {
     copy_parameters(weights, wide);
     return wide;
   }();
-  const Tensor<double> logits = network.forward(
-      Tensor<double>(input_), [&](std::string_view name, TensorView<const double> map) { expect_feature(name, map, 1e-7); });
+  const Tensor<double> logits =
+      network.forward(Tensor<double>(input_),
+                      [&](std::string_view name, TensorView<const double> map) { expect_feature(name, map, 1e-7); });
   expect_logits(logits, 1e-7);
   expect_all_features_seen();
 }
 
 TEST_P(VanillaNetGolden, TrainedFormInFloat) {
-  const Tensor<float> logits =
-      network().forward(input_, [&](std::string_view name, TensorView<const float> map) {
-        expect_feature(name, map, float_feature_tolerance);
-      });
+  const Tensor<float> logits = network().forward(input_, [&](std::string_view name, TensorView<const float> map) {
+    expect_feature(name, map, float_feature_tolerance);
+  });
   expect_logits(logits, float_tolerance());
   expect_all_features_seen();
 }
@@ -160,7 +161,8 @@ bool adds_only_depth_or_width(const std::string& name) {
 
 std::string test_name(const testing::TestParamInfo<std::string>& info) {
   std::string name = info.param;
-  std::replace_if(name.begin(), name.end(), [](unsigned char c) { return !std::isalnum(c); }, '_');
+  std::replace_if(
+      name.begin(), name.end(), [](unsigned char c) { return !std::isalnum(c); }, '_');
   return adds_only_depth_or_width(info.param) ? name + "_Full" : name;
 }
 

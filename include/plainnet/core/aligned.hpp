@@ -24,9 +24,9 @@ struct AlignedAllocator {
 
   T* allocate(std::size_t count) {
     if (count > std::size_t(-1) / sizeof(T)) throw std::bad_array_new_length();
-    return static_cast<T*>(::operator new(count * sizeof(T), std::align_val_t{alignment}));
+    return static_cast<T*>(::operator new (count * sizeof(T), std::align_val_t{alignment}));
   }
-  void deallocate(T* data, std::size_t) { ::operator delete(data, std::align_val_t{alignment}); }
+  void deallocate(T* data, std::size_t) { ::operator delete (data, std::align_val_t{alignment}); }
 
   template <class U>
   void construct(U* place) {

@@ -22,9 +22,7 @@ inline void append(std::string& text, char part) { text += part; }
 
 template <class Number>
   requires std::integral<Number> || std::floating_point<Number>
-void append(std::string& text, Number part) {
-  text += std::to_string(part);
-}
+void append(std::string& text, Number part) { text += std::to_string(part); }
 
 }  // namespace detail
 

@@ -1,11 +1,12 @@
 #pragma once
 // Feature maps, channels last: Tensor owns one, TensorView refers to one.
 
-#include <Eigen/Core>
 #include <algorithm>
 #include <concepts>
 #include <type_traits>
 #include <utility>
+
+#include <Eigen/Core>
 
 #include "plainnet/core/aligned.hpp"
 #include "plainnet/core/shape.hpp"
@@ -17,8 +18,8 @@ using RowMajorMatrix = Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::R
 
 /// A row-major matrix in memory that somebody else owns; read-only if T is const.
 template <class T>
-using MatrixMap = Eigen::Map<
-    std::conditional_t<std::is_const_v<T>, const RowMajorMatrix<std::remove_const_t<T>>, RowMajorMatrix<T>>>;
+using MatrixMap =
+    Eigen::Map<std::conditional_t<std::is_const_v<T>, const RowMajorMatrix<std::remove_const_t<T>>, RowMajorMatrix<T>>>;
 
 /// A feature map in memory that somebody else owns, contiguous (N, H, W, C). Cheap to copy; read-only if T is const.
 template <class T>
@@ -27,7 +28,7 @@ class TensorView {
   TensorView(T* data, const Shape& shape) : data_(data), shape_(shape) {}
   /// A read-only view of what `other` can write.
   template <class U>
-    requires(std::is_const_v<T> && std::same_as<T, const U>)
+    requires(std::is_const_v<T>&& std::same_as<T, const U>)
   TensorView(const TensorView<U>& other) : data_(other.data()), shape_(other.shape()) {}
 
   T* data() const { return data_; }

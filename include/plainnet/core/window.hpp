@@ -77,8 +77,8 @@ inline Index output_extent(Index in, Index kernel, Index stride, Index dilation,
 inline Shape output_shape(const Shape& in, const Window& window, Index channels) {
   const Padding& p = window.padding;
   const Shape out{.batch = in.batch,
-                  .height = output_extent(in.height, window.kernel.height, window.stride.height,
-                                          window.dilation.height, p.top, p.bottom, window.rounding),
+                  .height = output_extent(in.height, window.kernel.height, window.stride.height, window.dilation.height,
+                                          p.top, p.bottom, window.rounding),
                   .width = output_extent(in.width, window.kernel.width, window.stride.width, window.dilation.width,
                                          p.left, p.right, window.rounding),
                   .channels = channels};
@@ -91,8 +91,8 @@ inline Shape output_shape(const Shape& in, const Window& window, Index channels)
 inline Padding same_padding(const Shape& in, const Window& window) {
   const auto total = [](Index extent, Index kernel, Index stride, Index dilation) {
     require(extent >= 1 && kernel >= 1 && stride >= 1 && dilation >= 1,
-            "SAME padding needs an extent, kernel, stride and dilation of at least 1; found ", extent, ", ", kernel, ", ",
-            stride, " and ", dilation);
+            "SAME padding needs an extent, kernel, stride and dilation of at least 1; found ", extent, ", ", kernel,
+            ", ", stride, " and ", dilation);
     const Index last = (extent - 1) / stride * stride;  // where the last window begins, before padding
     return std::max<Index>(0, checked_add(last, detail::window_extent(kernel, dilation)) - extent);
   };

@@ -30,9 +30,7 @@ struct ConvolutionOperation {
             in.channels);
     return plainnet::output_shape(in, packed.window, packed.out_channels);
   }
-  Index macs(const Shape& in) const {
-    return checked_multiply(output_shape(in).elements(), packed.depth());
-  }
+  Index macs(const Shape& in) const { return checked_multiply(output_shape(in).elements(), packed.depth()); }
   Index scratch() const { return packed.scratch(); }
   Index weight_elements() const {
     Index total = 0;

@@ -51,9 +51,7 @@ class Program {
   }
   void append(const Identity<T>&) {}
   void append(const MaxPool2d<T>& pool) { operations_.push_back(MaxPoolOperation<T>(pool.window, isa_)); }
-  void append(const AdaptiveMaxPool2d<T>& pool) {
-    operations_.push_back(AdaptiveMaxPoolOperation<T>(pool.size, isa_));
-  }
+  void append(const AdaptiveMaxPool2d<T>& pool) { operations_.push_back(AdaptiveMaxPoolOperation<T>(pool.size, isa_)); }
   void append(const GlobalAvgPool2d<T>&) { operations_.push_back(GlobalMeanOperation<T>(isa_)); }
 
   /// The activation is computed where the first convolution writes.

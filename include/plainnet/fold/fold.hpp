@@ -32,19 +32,18 @@ Folding<FoldedVanillaNet<T>> fold(const VanillaNet<T>& trained, const FoldOption
   ThreadPool pool(options.threads);
   FoldContext context{pool};
   FoldedVanillaNet<T> folded(trained.config(), trained.slope());
-  folded.stem = Sequential(
-      FoldedConv<T>(fold(trained.stem1.template get<0>(), trained.stem1.template get<1>(), trained.act_learn,
-                         trained.stem2.template get<0>(), trained.stem2.template get<1>(), context)),
-      fold(trained.stem2.template get<2>(), context));
+  folded.stem =
+      Sequential(FoldedConv<T>(fold(trained.stem1.template get<0>(), trained.stem1.template get<1>(), trained.act_learn,
+                                    trained.stem2.template get<0>(), trained.stem2.template get<1>(), context)),
+                 fold(trained.stem2.template get<2>(), context));
   for (std::size_t i = 0; i < trained.stages.size(); ++i) {
     const VanillaBlock<T>& block = trained.stages[i];
-    folded.stages[i].conv =
-        fold(block.conv1.template get<0>(), block.conv1.template get<1>(), block.act_learn,
-             block.conv2.template get<0>(), block.conv2.template get<1>(), context);
+    folded.stages[i].conv = fold(block.conv1.template get<0>(), block.conv1.template get<1>(), block.act_learn,
+                                 block.conv2.template get<0>(), block.conv2.template get<1>(), context);
     folded.stages[i].act = fold(block.act, context);
   }
-  folded.cls.template get<2>() = fold(trained.cls1.template get<2>(), trained.cls1.template get<3>(),
-                                      trained.act_learn, trained.cls2.template get<0>(), context);
+  folded.cls.template get<2>() = fold(trained.cls1.template get<2>(), trained.cls1.template get<3>(), trained.act_learn,
+                                      trained.cls2.template get<0>(), context);
   Folding<FoldedVanillaNet<T>> result{std::move(folded), {}};
   for (const auto& [rule, count] : context.merged) result.merges.push_back({rule, count});
   return result;

@@ -73,9 +73,9 @@ struct ScaledRows {
 /// border it sees zeros in place of b₁.) The result is computed some columns at a time, so that double copies stay
 /// small beside the weights.
 template <class T>
-void compose(MatrixMap<const T> weight2, const Vector& bias2, const ChannelAffine& affine2,
-             MatrixMap<const T> weight1, const Vector& bias1, const ChannelAffine& affine1, MatrixMap<T> out_weight,
-             MatrixMap<T> out_bias, ThreadPool& pool) {
+void compose(MatrixMap<const T> weight2, const Vector& bias2, const ChannelAffine& affine2, MatrixMap<const T> weight1,
+             const Vector& bias1, const ChannelAffine& affine1, MatrixMap<T> out_weight, MatrixMap<T> out_bias,
+             ThreadPool& pool) {
   require(affine1.has_channels(weight1.rows()) && bias1.size() == weight1.rows(), weight1.rows(),
           " inner channels, but a scale of ", affine1.scale.size(), " and a bias of ", bias1.size());
   require(affine2.has_channels(weight2.rows()) && bias2.size() == weight2.rows(), weight2.rows(),

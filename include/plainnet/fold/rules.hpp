@@ -84,8 +84,8 @@ Conv2d<T> merge(const Conv2d<T>& conv1, const ChannelAffine& affine1, const Conv
 /// Convolution, batch norm, annealed activation, 1×1 convolution, batch norm → one convolution if the activation has
 /// become the identity; else the activation stays, and the batch norms merge.
 template <class T>
-FoldedConv<T> fold(const Conv2d<T>& conv1, const BatchNorm2d<T>& norm1, const LeakyRelu<T>& act,
-                   const Conv2d<T>& conv2, const BatchNorm2d<T>& norm2, FoldContext& context) {
+FoldedConv<T> fold(const Conv2d<T>& conv1, const BatchNorm2d<T>& norm1, const LeakyRelu<T>& act, const Conv2d<T>& conv2,
+                   const BatchNorm2d<T>& norm2, FoldContext& context) {
   if (!act.is_identity()) return Sequential(fold(conv1, norm1, context), act, fold(conv2, norm2, context));
   context.merged["batch norm into its convolution"] += 2;
   return detail::merge(conv1, detail::affine_of(norm1), conv2, detail::affine_of(norm2), context);
@@ -93,8 +93,8 @@ FoldedConv<T> fold(const Conv2d<T>& conv1, const BatchNorm2d<T>& norm1, const Le
 
 /// The same without a second batch norm: the end of the head.
 template <class T>
-FoldedConv<T> fold(const Conv2d<T>& conv1, const BatchNorm2d<T>& norm1, const LeakyRelu<T>& act,
-                   const Conv2d<T>& conv2, FoldContext& context) {
+FoldedConv<T> fold(const Conv2d<T>& conv1, const BatchNorm2d<T>& norm1, const LeakyRelu<T>& act, const Conv2d<T>& conv2,
+                   FoldContext& context) {
   if (!act.is_identity()) return Sequential(fold(conv1, norm1, context), act, conv2);
   ++context.merged["batch norm into its convolution"];
   return detail::merge(conv1, detail::affine_of(norm1), conv2, ChannelAffine::identity(conv2.out_channels()), context);

@@ -85,8 +85,8 @@ PackedConvolution<T> pack_convolution(const T* weight, const T* bias, Index in_c
 /// out = act(convolution(in) + bias); `out` has the shape that the window gives. `scratch` has packed.scratch()
 /// elements for each thread of the pool.
 template <class T>
-void convolve(TensorView<const T> in, const PackedConvolution<T>& packed, const LeakySlope<T>* slope,
-              TensorView<T> out, T* scratch, ThreadPool& pool) {
+void convolve(TensorView<const T> in, const PackedConvolution<T>& packed, const LeakySlope<T>* slope, TensorView<T> out,
+              T* scratch, ThreadPool& pool) {
   const Index group_count = static_cast<Index>(packed.groups.size());
   const Index group_in = packed.in_channels / group_count;
   const Index group_out = packed.out_channels / group_count;

@@ -38,9 +38,7 @@ inline bool is_supported(Isa isa) {
 
 /// The most capable instruction set of this machine.
 inline Isa best_isa() {
-  static const Isa best = is_supported(Isa::avx512) ? Isa::avx512
-                          : is_supported(Isa::avx2) ? Isa::avx2
-                                                    : Isa::baseline;
+  static const Isa best = is_supported(Isa::avx512) ? Isa::avx512 : is_supported(Isa::avx2) ? Isa::avx2 : Isa::baseline;
   return best;
 }
 

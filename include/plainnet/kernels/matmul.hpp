@@ -76,7 +76,8 @@ PackedMatrix<T> pack_matrix(const StridedMatrix<Source>& matrix, const Source* b
       }
     }
   }
-  if (bias) std::transform(bias, bias + packed.columns, packed.bias.begin(), [](Source x) { return static_cast<T>(x); });
+  if (bias)
+    std::transform(bias, bias + packed.columns, packed.bias.begin(), [](Source x) { return static_cast<T>(x); });
   return packed;
 }
 

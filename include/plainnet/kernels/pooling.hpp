@@ -49,8 +49,7 @@ void global_mean(TensorView<const T> in, TensorView<T> out, Isa isa, ThreadPool&
   pool.run([&](Index thread) {
     const Range part = part_of(in.shape().batch, pool.size(), thread);
     for (Index n = part.begin; n < part.end; ++n) {
-      mean_of<T>(isa, in.pixel(n, 0, 0), in.shape().height * in.shape().width, in.shape().channels,
-                 out.pixel(n, 0, 0));
+      mean_of<T>(isa, in.pixel(n, 0, 0), in.shape().height * in.shape().width, in.shape().channels, out.pixel(n, 0, 0));
     }
   });
 }

@@ -36,12 +36,12 @@ PackedSeries<T> pack_series(const T* weight, const T* bias, Index channels, Inde
 /// The rows of inputs that one row of outputs sees.
 template <class T>
 struct SeriesRow {
-  const T* in;        // first pixel of the first row that lies inside the map
-  Index first_tap;    // rows of taps that fall on it and on the rows below
+  const T* in;      // first pixel of the first row that lies inside the map
+  Index first_tap;  // rows of taps that fall on it and on the rows below
   Index end_tap;
-  Index row_stride;   // elements
+  Index row_stride;  // elements
   Index pixel_stride;
-  Index width;        // pixels
+  Index width;  // pixels
 };
 
 }  // namespace plainnet::kernels

@@ -30,8 +30,8 @@ class Conv2d {
                 sizes.out_channels % groups_ == 0,
             "a convolution's channels must be positive multiples of its groups; found ", sizes.in_channels, " in, ",
             sizes.out_channels, " out, ", groups_, " groups");
-    weight = Parameter<T>(
-        {sizes.out_channels, sizes.in_channels / groups_, window_.kernel.height, window_.kernel.width});
+    weight =
+        Parameter<T>({sizes.out_channels, sizes.in_channels / groups_, window_.kernel.height, window_.kernel.width});
     if (sizes.bias) bias = Parameter<T>({sizes.out_channels});
   }
 

@@ -50,16 +50,16 @@ concept Layer = std::copyable<L> && requires(L& layer, const L& constant, const 
 /// dots: "stages.0.conv1.1.running_mean". The parameter is const if the layer is.
 template <class L, class Function>
 void for_each_parameter(L& layer, Function&& function, const std::string& prefix = "") {
-  std::remove_const_t<L>::visit(
-      layer, [&](std::string_view name, auto& member, ParameterKind kind = ParameterKind::learned) {
-        std::string full_name = prefix;
-        full_name += name;
-        if constexpr (is_parameter<std::remove_cvref_t<decltype(member)>>) {
-          function(std::as_const(full_name), member, kind);
-        } else {
-          for_each_parameter(member, function, full_name + ".");
-        }
-      });
+  std::remove_const_t<L>::visit(layer,
+                                [&](std::string_view name, auto& member, ParameterKind kind = ParameterKind::learned) {
+                                  std::string full_name = prefix;
+                                  full_name += name;
+                                  if constexpr (is_parameter<std::remove_cvref_t<decltype(member)>>) {
+                                    function(std::as_const(full_name), member, kind);
+                                  } else {
+                                    for_each_parameter(member, function, full_name + ".");
+                                  }
+                                });
 }
 
 }  // namespace plainnet

@@ -25,7 +25,7 @@ template <class T>
 auto channels_of(TensorView<T> map, Index n, Index y, Index x) {
   using Array = Eigen::Array<std::remove_const_t<T>, 1, Eigen::Dynamic>;
   return Eigen::Map<std::conditional_t<std::is_const_v<T>, const Array, Array>>(map.pixel(n, y, x),
-                                                                               map.shape().channels);
+                                                                                map.shape().channels);
 }
 
 /// The larger of both, NaN if either is, as PyTorch's pooling.

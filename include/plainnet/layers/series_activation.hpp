@@ -23,8 +23,8 @@ Tensor<T> sum_of_shifted_relus(TensorView<const T> in, const Parameter<T>& weigh
   const Index n = series_reach(weight);
   const Index side = 2 * n + 1;
   const Shape& shape = in.shape();
-  require(shape.channels == weight.extents()[0], "a series activation of ", weight.extents()[0],
-          " channels was given ", shape.channels);
+  require(shape.channels == weight.extents()[0], "a series activation of ", weight.extents()[0], " channels was given ",
+          shape.channels);
   const Tensor<T> relu = Relu<T>{}.forward(in);
   Tensor<T> out(shape);
   for (Index ky = 0; ky < side; ++ky) {
@@ -54,7 +54,8 @@ class SeriesActivation {
   Parameter<T> weight;  // (C, 1, 2n + 1, 2n + 1)
   BatchNorm2d<T> bn;
 
-  SeriesActivation(Index channels, Index n, double eps) : weight({channels, 1, 2 * n + 1, 2 * n + 1}), bn(channels, eps) {}
+  SeriesActivation(Index channels, Index n, double eps)
+      : weight({channels, 1, 2 * n + 1, 2 * n + 1}), bn(channels, eps) {}
 
   Shape output_shape(const Shape& in) const { return bn.output_shape(in); }
   Index macs(const Shape& in) const { return checked_multiply(in.pixels(), weight.size()); }

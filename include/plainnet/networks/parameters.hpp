@@ -25,7 +25,7 @@ Index count_parameters(const Network& network) {
 template <class Network>
 void fill_randomly(Network& network) {
   std::uint64_t state = 0x9E3779B97F4A7C15u;
-  const auto uniform = [&state] {  // in [−1, 1)
+  const auto uniform = [&state] {                                 // in [−1, 1)
     state = state * 6364136223846793005u + 1442695040888963407u;  // Knuth's linear congruential generator
     return static_cast<double>(state >> 40) * 0x1p-23 - 1.0;
   };

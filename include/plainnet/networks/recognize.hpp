@@ -106,8 +106,9 @@ inline const Variant& vanillanet_row(const StateDict& tensors, const std::vector
   std::stable_sort(rows.begin(), rows.end(), [&](const Variant* a, const Variant* b) {
     return unlikeness(widths_of(a), widths) < unlikeness(widths_of(b), widths);
   });
-  fail(tensors.source, ": a VanillaNet of widths ", join(widths), ", which is none of the known variants; the nearest are ",
-       rows[0]->name, " (", join(widths_of(rows[0])), ") and ", rows[1]->name, " (", join(widths_of(rows[1])), ")");
+  fail(tensors.source, ": a VanillaNet of widths ", join(widths),
+       ", which is none of the known variants; the nearest are ", rows[0]->name, " (", join(widths_of(rows[0])),
+       ") and ", rows[1]->name, " (", join(widths_of(rows[1])), ")");
 }
 
 }  // namespace detail
@@ -120,9 +121,10 @@ inline Recognized recognize(const StateDict& tensors, std::string_view name = ""
   const auto traits = detail::vanillanet_traits(tensors);
   if (!traits) {
     fail(tensors.source, ": no known network", wanted ? concatenate(", so not ", name) : std::string(),
-         tensors.size() == 0 ? concatenate("; it holds no tensors")
-                             : concatenate("; its first tensor is '", detail::printable(tensors.begin()->name),
-                                           "', a VanillaNet has stem1.0.weight (as trained) or stem.0.weight (folded)"));
+         tensors.size() == 0
+             ? concatenate("; it holds no tensors")
+             : concatenate("; its first tensor is '", detail::printable(tensors.begin()->name),
+                           "', a VanillaNet has stem1.0.weight (as trained) or stem.0.weight (folded)"));
   }
   const Variant& row = wanted ? *wanted : detail::vanillanet_row(tensors, traits->config.widths);
   VanillaNetConfig config = std::get<VanillaNetConfig>(row.config);

@@ -16,10 +16,10 @@ namespace plainnet {
 /// One VanillaNet. Block i maps widths[i] to widths[i + 1] channels.
 struct VanillaNetConfig {
   std::vector<Index> widths;
-  std::vector<Index> strides;             // one for each block: 1 keeps the map, 2 halves it
-  std::vector<Index> adaptive_pools = {}; // empty, or one for each block: its map's side in place of a stride
+  std::vector<Index> strides;              // one for each block: 1 keeps the map, 2 halves it
+  std::vector<Index> adaptive_pools = {};  // empty, or one for each block: its map's side in place of a stride
   Index classes = 1000;
-  Index act_num = 3;                      // n: series activations see (2n + 1) × (2n + 1) pixels
+  Index act_num = 3;  // n: series activations see (2n + 1) × (2n + 1) pixels
   Index in_channels = 3;
 
   bool operator==(const VanillaNetConfig&) const = default;
@@ -28,8 +28,7 @@ struct VanillaNetConfig {
 
   /// Where blocks pool adaptively, the stem overlaps its windows a little more and pads.
   Window stem_window() const {
-    return adaptive_pools.empty() ? Window{.kernel = 4, .stride = 4}
-                                  : Window{.kernel = 4, .stride = 3, .padding = 1};
+    return adaptive_pools.empty() ? Window{.kernel = 4, .stride = 4} : Window{.kernel = 4, .stride = 3, .padding = 1};
   }
 
   void check() const {
@@ -39,7 +38,8 @@ struct VanillaNetConfig {
     require(adaptive_pools.empty() || adaptive_pools.size() == strides.size(),
             "a VanillaNet needs as many adaptive pools as strides, or none; found ", adaptive_pools.size(), " and ",
             strides.size());
-    require(classes > 0 && act_num >= 0 && in_channels > 0, "a VanillaNet needs classes, input channels and act_num ≥ 0");
+    require(classes > 0 && act_num >= 0 && in_channels > 0,
+            "a VanillaNet needs classes, input channels and act_num ≥ 0");
     const auto all = [](const std::vector<Index>& numbers, Index least) {
       return std::all_of(numbers.begin(), numbers.end(), [least](Index number) { return number >= least; });
     };
@@ -98,9 +98,7 @@ struct VanillaBlock {
 
   Shape output_shape(const Shape& in) const { return pool.output_shape(conv2.output_shape(in)); }
 
-  Index macs(const Shape& in) const {
-    return conv1.macs(in) + conv2.macs(in) + act.macs(output_shape(in));
-  }
+  Index macs(const Shape& in) const { return conv1.macs(in) + conv2.macs(in) + act.macs(output_shape(in)); }
 
   Tensor<T> forward(TensorView<const T> in) const {
     Tensor<T> x = conv1.forward(in);
@@ -264,8 +262,8 @@ class FoldedVanillaNet {
     for (std::size_t i = 0; i < config.strides.size(); ++i) {
       const Index in = config.widths[i];
       const Index out = config.widths[i + 1];
-      stages.push_back({folded_conv<T>({.in_channels = in, .out_channels = in}, out, slope),
-                        vanilla_pool<T>(config, i), FoldedSeriesActivation<T>(out, config.act_num)});
+      stages.push_back({folded_conv<T>({.in_channels = in, .out_channels = in}, out, slope), vanilla_pool<T>(config, i),
+                        FoldedSeriesActivation<T>(out, config.act_num)});
     }
   }
 

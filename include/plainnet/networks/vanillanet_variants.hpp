@@ -21,9 +21,8 @@ struct VanillaNetVariant {
 inline const std::vector<VanillaNetVariant>& vanillanet_variants() {
   // Numbers 8 to 13 differ in how often the block of 2048 channels is repeated.
   static const auto deep = [](Index repeats, Index unit, std::vector<Index> adaptive_pools = {}) {
-    VanillaNetConfig config{.widths = {unit, unit, 2 * unit},
-                            .strides = {1, 2, 2},
-                            .adaptive_pools = std::move(adaptive_pools)};
+    VanillaNetConfig config{
+        .widths = {unit, unit, 2 * unit}, .strides = {1, 2, 2}, .adaptive_pools = std::move(adaptive_pools)};
     for (Index i = 0; i <= repeats; ++i) config.widths.push_back(4 * unit);
     for (Index i = 0; i < repeats; ++i) config.strides.push_back(1);
     config.widths.insert(config.widths.end(), {8 * unit, 8 * unit});
