@@ -77,10 +77,10 @@ TEST(Conv2d, KnowsItsSizes) {
 }
 
 TEST(Conv2d, CountsAMultiplyAddForEachWeightThatAnOutputUses) {
-  // 2 · 4 · 5 positions, 4 outputs, 3 inputs of its group, 3 × 5 taps each.
-  const Conv2d<float> conv(
-      {.in_channels = 6, .out_channels = 4, .window = {.kernel = {3, 5}, .padding = {1, 1, 2, 2}}, .groups = 2});
-  EXPECT_EQ(conv.macs({.batch = 2, .height = 4, .width = 5, .channels = 6}), 2 * 4 * 5 * 4 * 3 * 15);
+  const Window window{.kernel = {3, 5}, .stride = {2, 1}, .padding = {1, 1, 2, 2}};
+  const Conv2d<float> conv({.in_channels = 6, .out_channels = 4, .window = window, .groups = 2});
+  // 2 · 3 · 5 positions, 4 outputs, 3 inputs of its group, 3 × 5 taps each.
+  EXPECT_EQ(conv.macs({.batch = 2, .height = 6, .width = 5, .channels = 6}), 2 * 3 * 5 * 4 * 3 * 15);
 }
 
 TEST(Conv2d, NamesItsParameters) {
