@@ -303,6 +303,8 @@ TEST(Engine, RefusesAWorkspaceThatIsNotItsOwn) {
   expect_refused(of_two_threads, "two threads");
   Workspace<float> more_maps(own.size(), own.size(), 1);  // no place for scratch memory
   expect_refused(more_maps, "another division");
+  Workspace<float> more_threads(own.size(), own.maps_size(), 2);  // no place for the second one's scratch memory
+  expect_refused(more_threads, "more threads");
   const Workspace<float> moved = std::move(own);
   expect_refused(own, "moved from");
   EXPECT_EQ(moved.size() * 4, engine.workspace_bytes());
