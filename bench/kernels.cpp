@@ -24,24 +24,20 @@ template <class L>
 void time_layer(benchmark::State& state, const L& layer, Isa isa, const Shape& in_shape) {
   Program<float> program(isa);
   program.append(layer);
-  const auto& operation = program.operations().front();
+  const Operation<float>& operation = *program.operations().front();
   const Tensor<float> in = probe_input<float>(in_shape);
   Tensor<float> out(layer.output_shape(in_shape));
   ThreadPool pool(1);
-  std::visit(
-      [&](const auto& op) {
-        AlignedVector<float> scratch(static_cast<std::size_t>(op.scratch()));
-        const auto run = [&] { op.run(in.view(), out.view(), scratch.data(), pool); };
-        run();
-        if (const double difference = disagreement(out, layer.forward(in)); !(difference < most_disagreement)) {
-          return state.SkipWithError(concatenate("wrong by ", difference).c_str());
-        }
-        for (auto _ : state) {
-          run();
-          benchmark::ClobberMemory();
-        }
-      },
-      operation);
+  AlignedVector<float> scratch(static_cast<std::size_t>(operation.scratch()));
+  const auto run = [&] { operation.run(in.view(), out.view(), scratch.data(), pool); };
+  run();
+  if (const double difference = disagreement(out, layer.forward(in)); !(difference < most_disagreement)) {
+    return state.SkipWithError(concatenate("wrong by ", difference).c_str());
+  }
+  for (auto _ : state) {
+    run();
+    benchmark::ClobberMemory();
+  }
   const double macs = static_cast<double>(layer.macs(in_shape));
   if (macs > 0)
     state.counters["FLOP/s"] = benchmark::Counter(2.0 * macs, benchmark::Counter::kIsIterationInvariantRate);

@@ -72,6 +72,12 @@ TEST(TopPredictions, AreNoMoreThanThereAreClasses) {
   EXPECT_TRUE(top_predictions({}, {}, 5).empty());
 }
 
+TEST(TopPredictions, ShowNaNFirst) {
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  EXPECT_EQ(indices(top_predictions(std::vector<float>{0.2f, nan, 1.0f, 0.0f, -nan}, {}, 5)),
+            (std::vector<Index>{1, 4, 2, 0, 3}));
+}
+
 TEST(TopPredictions, WithoutLabelsHaveNone) {
   EXPECT_EQ(top_predictions(std::vector<float>{1.0f}, {}, 1)[0].label, "");
 }

@@ -2,8 +2,9 @@
 // A picture in, the likeliest classes out: the lines that most users need.
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
-#include <numeric>
+#include <cstdint>
 
 #include "plainnet/engine/engine.hpp"
 #include "plainnet/image/preprocess.hpp"
@@ -33,20 +34,17 @@ inline std::vector<float> softmax(std::span<const float> logits) {
   return probabilities;
 }
 
-/// The `top` largest of `probabilities`, largest first, equal ones in the order of their classes.
+/// The `top` largest of `probabilities`, none negative: largest first, equal ones in the order of their classes,
+/// NaN before all.
 inline std::vector<Prediction> top_predictions(std::span<const float> probabilities,
                                                std::span<const std::string> labels, Index top) {
-  std::vector<Index> order(probabilities.size());
-  std::iota(order.begin(), order.end(), Index{0});
-  const auto at = [](const auto& items, Index i) -> const auto& { return items[static_cast<std::size_t>(i)]; };
-  const Index count = std::clamp<Index>(top, 0, static_cast<Index>(order.size()));
-  std::partial_sort(order.begin(), order.begin() + count, order.end(), [&](Index a, Index b) {
-    return at(probabilities, a) != at(probabilities, b) ? at(probabilities, a) > at(probabilities, b) : a < b;
-  });
+  // Without the sign, the bits of numbers as integers are in the order of the numbers, and NaN is above them all.
+  std::vector<Index> keys;
+  for (const float probability : probabilities)
+    keys.push_back(-Index{std::bit_cast<std::uint32_t>(probability) & 0x7FFFFFFFu});
   std::vector<Prediction> predictions;
-  for (Index i = 0; i < count; ++i) {
-    const Index index = at(order, i);
-    predictions.push_back({index, labels.empty() ? std::string() : at(labels, index), at(probabilities, index)});
+  for (const std::size_t i : ascending(keys, top)) {
+    predictions.push_back({static_cast<Index>(i), labels.empty() ? std::string() : labels[i], probabilities[i]});
   }
   return predictions;
 }

@@ -113,8 +113,8 @@ std::vector<Index> map_sizes(const VanillaNetConfig& config, Index image) {
 }
 
 TEST(PlanMemory, NeedsForEveryVanillaNetJustWhatTwoNeighboursTake) {
-  for (const VanillaNetVariant& row : vanillanet_variants()) {
-    const std::vector<Lifetime> values = chain(map_sizes(row.config, row.preprocessing.size));
+  for (const VanillaNetVariant& row : vanillanet_variants) {
+    const std::vector<Lifetime> values = chain(map_sizes(row.config(), row.preprocessing.size));
     EXPECT_EQ(plan_memory(values, 16).size, least_size(values, 16)) << row.name;
   }
 }

@@ -134,7 +134,7 @@ TEST(JsonCursor, MessagesSayWhereWhatAndWhatInstead) {
 
 TEST(JsonCursor, MessagesArePrintableAndShort) {
   EXPECT_EQ(detail::printable("a\x1B[31m\xC3\xA9\n"), "a\\x1b[31m\\xc3\\xa9\\x0a");
-  EXPECT_EQ(detail::printable(std::string(1000, 'x')), std::string(120, 'x') + "...");
+  EXPECT_EQ(detail::printable(std::string(1000, 'x')), concatenate(std::string(120, 'x'), "..."));
   const std::string message = error_of([] { integer_in(std::string(100'000, '\x1B')); });
   EXPECT_LT(message.size(), 200u);
   EXPECT_EQ(message.find('\x1B'), message.npos);

@@ -20,6 +20,8 @@ namespace {
 
 template <class T>
 struct Norm {
+  using Scalar = T;
+
   Parameter<T> weight, running_mean;
 
   explicit Norm(Index channels) : weight(Extents{channels}), running_mean(Extents{channels}) {}
@@ -34,6 +36,8 @@ struct Norm {
 /// Three parameters: conv.weight, norm.weight and norm.running_mean.
 template <class T>
 struct Network {
+  using Scalar = T;
+
   Parameter<T> weight;
   Norm<T> norm;
 
@@ -49,6 +53,8 @@ struct Network {
 /// Its folded form.
 template <class T>
 struct Folded {
+  using Scalar = T;
+
   Parameter<T> weight, bias;
 
   explicit Folded(Index classes = 4) : weight(Extents{classes, 2, 3, 3}), bias(Extents{classes}) {}
@@ -62,6 +68,8 @@ struct Folded {
 
 /// Many parameters, called 0, 1, …
 struct Long {
+  using Scalar = float;
+
   std::vector<Parameter<float>> parameters;
 
   explicit Long(std::size_t count) : parameters(count, Parameter<float>(Extents{1})) {}

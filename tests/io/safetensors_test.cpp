@@ -295,6 +295,9 @@ TEST(SafetensorsRules, RankZeroAndZeroExtentsAreLegal) {
   EXPECT_EQ(empty.at("a").extents, (Extents{3, 0, 2}));
   EXPECT_TRUE(empty.at("a").values<float>().empty());
   EXPECT_EQ(parse(two_tensors(R"([0],"data_offsets":[0,0])", R"([0],"data_offsets":[0,0])", "")).size(), 2);
+  // An empty tensor begins where another does, and may be listed before it or after it.
+  EXPECT_EQ(parse(two_tensors(R"([8],"data_offsets":[0,8])", R"([0],"data_offsets":[0,0])", "01234567")).size(), 2);
+  EXPECT_EQ(parse(two_tensors(R"([0],"data_offsets":[0,0])", R"([8],"data_offsets":[0,8])", "01234567")).size(), 2);
 }
 
 TEST(SafetensorsRules, RanksAreLimited) {

@@ -10,6 +10,8 @@ namespace {
 
 /// A layer as a user might write one.
 struct Scale {
+  using Scalar = float;
+
   Parameter<float> weight{Extents{2}};
   Parameter<float> counter{Extents{}};
 
@@ -25,6 +27,8 @@ struct Scale {
 };
 
 struct Pair {
+  using Scalar = float;
+
   Scale first;
   Scale second;
 
@@ -36,6 +40,8 @@ struct Pair {
 };
 
 struct WithoutVisit {
+  using Scalar = float;
+
   Shape output_shape(const Shape& in) const { return in; }
   Index macs(const Shape&) const { return 0; }
   Tensor<float> forward(TensorView<const float> in) const { return Tensor<float>(in.shape()); }

@@ -7,16 +7,16 @@ namespace plainnet {
 namespace {
 
 TEST(Variants, AreTheRowsOfAllFamilies) {
-  ASSERT_EQ(variants().size(), vanillanet_variants().size());
+  ASSERT_EQ(variants().size(), vanillanet_variants.size());
   for (std::size_t i = 0; i < variants().size(); ++i) {
     const Variant& variant = variants()[i];
-    const VanillaNetVariant& row = vanillanet_variants()[i];
+    const VanillaNetVariant& row = vanillanet_variants[i];
     EXPECT_EQ(variant.name, row.name);
     EXPECT_EQ(variant.family, "VanillaNet");
-    EXPECT_EQ(std::get<VanillaNetConfig>(variant.config), row.config);
+    EXPECT_EQ(std::get<VanillaNetConfig>(variant.config), row.config());
     EXPECT_EQ(variant.preprocessing, row.preprocessing);
     EXPECT_EQ(variant.published_top1, row.published_top1);
-    EXPECT_EQ(variant.checkpoint, row.checkpoint);
+    EXPECT_EQ(variant.checkpoint, row.checkpoint());
     const Index size = row.preprocessing.size;
     EXPECT_EQ(variant.input_shape(), (Shape{.batch = 1, .height = size, .width = size, .channels = 3}));
     EXPECT_EQ(variant.input_shape(5).batch, 5);

@@ -29,7 +29,7 @@ const Json& facts() {
 }
 
 const VanillaNetVariant& row_named(const std::string& name) {
-  for (const VanillaNetVariant& row : vanillanet_variants()) {
+  for (const VanillaNetVariant& row : vanillanet_variants) {
     if (row.name == name) return row;
   }
   throw Error("no row " + name);
@@ -80,9 +80,9 @@ ShapesByName deploy_form(const VanillaNetConfig& config) {
 
 TEST(VanillaNetVariants, AreThePublishedRows) {
   std::set<std::string> names;
-  for (const VanillaNetVariant& row : vanillanet_variants()) {
-    EXPECT_TRUE(names.insert(row.name).second) << row.name << " stands there twice";
-    EXPECT_NO_THROW(row.config.check()) << row.name;
+  for (const VanillaNetVariant& row : vanillanet_variants) {
+    EXPECT_TRUE(names.insert(std::string(row.name)).second) << row.name << " stands there twice";
+    EXPECT_NO_THROW(row.config().check()) << row.name;
   }
   ASSERT_EQ(facts()["models"].size(), 11u);
   for (const Json& fact : facts()["models"]) {
@@ -90,15 +90,16 @@ TEST(VanillaNetVariants, AreThePublishedRows) {
     SCOPED_TRACE(name);
     ASSERT_TRUE(names.contains(name));
     const VanillaNetVariant& row = row_named(name);
-    EXPECT_EQ(row.config.widths, fact["widths"].get<std::vector<Index>>());
-    EXPECT_EQ(row.config.strides, fact["strides"].get<std::vector<Index>>());
-    EXPECT_EQ(row.config.adaptive_pools,
+    const VanillaNetConfig config = row.config();
+    EXPECT_EQ(config.widths, fact["widths"].get<std::vector<Index>>());
+    EXPECT_EQ(config.strides, fact["strides"].get<std::vector<Index>>());
+    EXPECT_EQ(config.adaptive_pools,
               fact["ada_pool"].is_null() ? std::vector<Index>() : fact["ada_pool"].get<std::vector<Index>>());
-    EXPECT_EQ(row.config.classes, 1000);
-    EXPECT_EQ(row.config.act_num, 3);
-    EXPECT_EQ(row.config.in_channels, 3);
+    EXPECT_EQ(config.classes, 1000);
+    EXPECT_EQ(config.act_num, 3);
+    EXPECT_EQ(config.in_channels, 3);
     EXPECT_EQ(row.published_top1, fact["published_top1"].get<double>());
-    EXPECT_EQ(row.checkpoint, fact["checkpoint"].get<std::string>());
+    EXPECT_EQ(row.checkpoint(), fact["checkpoint"].get<std::string>());
     EXPECT_EQ(row.preprocessing.size, fact["input"].get<Index>());
     EXPECT_EQ(row.preprocessing.crop, fact["crop_pct"].get<double>());
     EXPECT_EQ(row.preprocessing.mode, CropMode::center);
@@ -126,7 +127,7 @@ class VanillaNetRow : public testing::TestWithParam<std::string> {
 };
 
 TEST_P(VanillaNetRow, AsTrainedHasThePublishedTensorsAndNumbers) {
-  const VanillaNet<float> network(row_named(GetParam()).config);
+  const VanillaNet<float> network(row_named(GetParam()).config());
   EXPECT_EQ(count_parameters(network), fact()["parameters_trained_form"].get<Index>());
   EXPECT_EQ(network.output_shape(input()), (Shape{.channels = 1000}));
 
@@ -142,7 +143,7 @@ TEST_P(VanillaNetRow, AsTrainedHasThePublishedTensorsAndNumbers) {
 }
 
 TEST_P(VanillaNetRow, FoldedHasThePublishedDeployFormAndNumbers) {
-  const FoldedVanillaNet<float> network(row_named(GetParam()).config);
+  const FoldedVanillaNet<float> network(row_named(GetParam()).config());
   EXPECT_EQ(count_parameters(network), fact()["parameters"].get<Index>());
   EXPECT_EQ(network.macs(input()), fact()["macs"].get<Index>());
   EXPECT_EQ(network.output_shape(input()), (Shape{.channels = 1000}));
@@ -161,7 +162,7 @@ INSTANTIATE_TEST_SUITE_P(Published, VanillaNetRow, testing::ValuesIn(published_n
 TEST(VanillaNetVariants, AsTrainedNeedThePublishedMultiplyAdds) {
   const std::map<std::string, double> published = {{"vanillanet_5", 8.45}, {"vanillanet_9", 15.16}};
   for (const auto& [name, giga_macs] : published) {
-    const VanillaNet<float> network(row_named(name).config);
+    const VanillaNet<float> network(row_named(name).config());
     const Index macs = network.macs({.batch = 1, .height = 224, .width = 224, .channels = 3});
     EXPECT_NEAR(static_cast<double>(macs) * 1e-9, giga_macs, 0.005) << name;
   }
@@ -170,11 +171,11 @@ TEST(VanillaNetVariants, AsTrainedNeedThePublishedMultiplyAdds) {
 TEST(VanillaNetVariants, OfOurOwnFitTheirInput) {
   for (const std::string name : {"vanillanet_digits", "vanillanet_test"}) {
     const VanillaNetVariant& row = row_named(name);
-    const FoldedVanillaNet<float> network(row.config);
+    const FoldedVanillaNet<float> network(row.config());
     const Index size = row.preprocessing.size;
     EXPECT_EQ(network.output_shape({.batch = 1, .height = size, .width = size, .channels = 3}),
               (Shape{.channels = 10}));
-    EXPECT_TRUE(row.checkpoint.empty());
+    EXPECT_TRUE(row.checkpoint().empty());
     EXPECT_EQ(row.published_top1, 0.0);
   }
 }

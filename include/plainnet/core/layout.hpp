@@ -10,8 +10,7 @@ namespace plainnet {
 /// `values` are (N, C, H, W), as many as `shape` has elements.
 template <class T>
 Tensor<T> from_channels_first(std::span<const T> values, const Shape& shape) {
-  require(static_cast<Index>(values.size()) == shape.elements(), values.size(), " values for a map of ",
-          to_string(shape));
+  require(static_cast<Index>(values.size()) == shape.elements(), values.size(), " values for a map of ", shape);
   Tensor<T> map(shape);
   const T* value = values.data();
   for (Index n = 0; n < shape.batch; ++n) {

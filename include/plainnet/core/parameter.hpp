@@ -26,14 +26,13 @@ class Parameter {
   const T* begin() const { return data(); }
   const T* end() const { return data() + size(); }
 
-  /// (first extent, all others): a convolution's weight as (O, I·kh·kw), a vector as (O, 1).
+  /// The parameter as a matrix (first extent, all others): a convolution's weight as (O, I·kh·kw), a vector as (O, 1).
+  Index rows() const { return extents_.rank() == 0 ? size() : extents_[0]; }
+  Index columns() const { return rows() == 0 ? 0 : size() / rows(); }
   MatrixMap<T> matrix() { return MatrixMap<T>(data(), rows(), columns()); }
   MatrixMap<const T> matrix() const { return MatrixMap<const T>(data(), rows(), columns()); }
 
  private:
-  Index rows() const { return extents_.rank() == 0 ? size() : extents_[0]; }
-  Index columns() const { return rows() == 0 ? 0 : size() / rows(); }
-
   Extents extents_{0};
   AlignedVector<T> values_;
 };

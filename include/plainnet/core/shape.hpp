@@ -4,8 +4,8 @@
 #include <array>
 #include <cstddef>
 #include <initializer_list>
-#include <limits>
 #include <string>
+#include <string_view>
 
 #include "plainnet/core/error.hpp"
 
@@ -13,18 +13,26 @@ namespace plainnet {
 
 using Index = std::ptrdiff_t;
 
+namespace detail {
+
+[[noreturn]] inline void refuse_sizes(Index a, std::string_view operation, Index b) {
+  fail(a < 0 || b < 0 ? "negative size: " : "size overflow: ", a, operation, b);
+}
+
+}  // namespace detail
+
 /// a · b for sizes, an Error instead of an overflow.
 inline Index checked_multiply(Index a, Index b) {
-  require(a >= 0 && b >= 0, "negative size: ", a, " times ", b);
-  require(a == 0 || b <= std::numeric_limits<Index>::max() / a, "size overflow: ", a, " times ", b);
-  return a * b;
+  Index product = 0;
+  if (a < 0 || b < 0 || __builtin_mul_overflow(a, b, &product)) detail::refuse_sizes(a, " times ", b);
+  return product;
 }
 
 /// a + b for sizes, an Error instead of an overflow.
 inline Index checked_add(Index a, Index b) {
-  require(a >= 0 && b >= 0, "negative size: ", a, " plus ", b);
-  require(a <= std::numeric_limits<Index>::max() - b, "size overflow: ", a, " plus ", b);
-  return a + b;
+  Index sum = 0;
+  if (a < 0 || b < 0 || __builtin_add_overflow(a, b, &sum)) detail::refuse_sizes(a, " plus ", b);
+  return sum;
 }
 
 /// Shape of a feature map, channels last: element (n, y, x, c) lies at ((n·height + y)·width + x)·channels + c.

@@ -48,18 +48,14 @@ class BasicEngine {
       : program_(std::move(program)), options_(options) {
     require(options.threads >= 1, "an engine needs at least one thread, not ", options.threads);
     require(input.batch >= 1 && input.height >= 1 && input.width >= 1, "an engine needs a non-empty input, not ",
-            to_string(input));
+            input);
     require(!program_->operations().empty(), "an engine needs a program of at least one operation");
     shapes_.push_back(input);
     Index scratch = 0;
-    for (const Operation<T>& operation : program_->operations()) {
-      std::visit(
-          [&](const auto& op) {
-            macs_ = checked_add(macs_, op.macs(shapes_.back()));
-            scratch = std::max(scratch, op.scratch());
-            shapes_.push_back(op.output_shape(shapes_.back()));
-          },
-          operation);
+    for (const auto& operation : program_->operations()) {
+      macs_ = checked_add(macs_, operation->macs(shapes_.back()));
+      scratch = std::max(scratch, operation->scratch());
+      shapes_.push_back(operation->output_shape(shapes_.back()));
     }
     plan_ = plan_memory(lifetimes(), granularity);
     scratch_ = checked_add(scratch, granularity - 1) / granularity * granularity;
@@ -77,9 +73,7 @@ class BasicEngine {
   /// Bytes of packed weights, shared by all engines of this program.
   Index weight_bytes() const {
     Index elements = 0;
-    for (const Operation<T>& operation : program_->operations()) {
-      elements += std::visit([](const auto& op) { return op.weight_elements(); }, operation);
-    }
+    for (const auto& operation : program_->operations()) elements += operation->weight_elements();
     return elements * static_cast<Index>(sizeof(T));
   }
 
@@ -95,10 +89,7 @@ class BasicEngine {
   /// until its next run. Throws Error if a shape is not as prepared, before anything is computed; then neither throws
   /// nor allocates. The bits of the result do not depend on the number of threads nor on the batch.
   TensorView<const T> run(TensorView<const T> in, Workspace<T>& workspace) const {
-    // Not require(), whose arguments would allocate their text in every run.
-    if (in.shape() != input_shape()) {
-      fail("this engine was prepared for ", to_string(input_shape()), " and was given ", to_string(in.shape()));
-    }
+    require(in.shape() == input_shape(), "this engine was prepared for ", input_shape(), " and was given ", in.shape());
     require(fits(workspace), "this workspace was made by another engine");
     run_checked(in, workspace);
     return view(workspace, static_cast<Index>(shapes_.size()) - 1);
@@ -145,8 +136,7 @@ class BasicEngine {
     TensorView<const T> current = in;
     for (std::size_t i = 0; i < program_->operations().size(); ++i) {
       const TensorView<T> next(workspace.maps() + plan_.offsets[i], shapes_[i + 1]);
-      std::visit([&](const auto& op) { op.run(current, next, workspace.scratch(), workspace.pool()); },
-                 program_->operations()[i]);
+      program_->operations()[i]->run(current, next, workspace.scratch(), workspace.pool());
       current = next;
     }
   }

@@ -3,9 +3,9 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <numeric>
 #include <vector>
 
+#include "plainnet/core/order.hpp"
 #include "plainnet/core/shape.hpp"
 
 namespace plainnet {
@@ -27,27 +27,24 @@ struct MemoryPlan {
 /// Greedy by size: the largest values first, each at the lowest place where no value lies that lives at the same
 /// time. For the chains of maps of all VanillaNets this is the least that is possible: what two neighbours take.
 inline MemoryPlan plan_memory(const std::vector<Lifetime>& values, Index granularity) {
-  const auto at = [](auto& items, Index i) -> auto& { return items[static_cast<std::size_t>(i)]; };
-  std::vector<Index> order(values.size());
-  std::iota(order.begin(), order.end(), Index{0});
-  std::stable_sort(order.begin(), order.end(),
-                   [&](Index a, Index b) { return at(values, a).size > at(values, b).size; });
+  std::vector<Index> negative_sizes;
+  for (const Lifetime& value : values) negative_sizes.push_back(-value.size);
   MemoryPlan plan{.offsets = std::vector<Index>(values.size()), .size = 0};
-  std::vector<Index> placed;  // by offset
-  for (const Index value : order) {
-    const Index size = checked_add(at(values, value).size, granularity - 1) / granularity * granularity;
+  std::vector<std::size_t> placed;  // by offset
+  for (const std::size_t value : ascending(negative_sizes)) {
+    const Index size = checked_add(values[value].size, granularity - 1) / granularity * granularity;
     Index offset = 0;
-    for (const Index other : placed) {
-      if (!at(values, value).overlaps(at(values, other))) continue;
-      if (checked_add(offset, size) <= at(plan.offsets, other)) break;
-      const Index end = at(plan.offsets, other) + at(values, other).size;
+    for (const std::size_t other : placed) {
+      if (!values[value].overlaps(values[other])) continue;
+      if (checked_add(offset, size) <= plan.offsets[other]) break;
+      const Index end = plan.offsets[other] + values[other].size;
       offset = std::max(offset, (end + granularity - 1) / granularity * granularity);
     }
-    at(plan.offsets, value) = offset;
+    plan.offsets[value] = offset;
     plan.size = std::max(plan.size, checked_add(offset, size));
-    placed.insert(std::upper_bound(placed.begin(), placed.end(), value,
-                                   [&](Index a, Index b) { return at(plan.offsets, a) < at(plan.offsets, b); }),
-                  value);
+    std::size_t place = 0;
+    while (place < placed.size() && plan.offsets[placed[place]] <= offset) ++place;
+    placed.insert(placed.begin() + static_cast<Index>(place), value);
   }
   return plan;
 }

@@ -1,8 +1,9 @@
 #pragma once
 // What an engine runs: operations with their weights packed for the machine, not bound to any size of image.
 
+#include <algorithm>
 #include <optional>
-#include <variant>
+#include <utility>
 
 #include "plainnet/core/window.hpp"
 #include "plainnet/kernels/convolution.hpp"
@@ -12,80 +13,88 @@
 
 namespace plainnet {
 
-// An operation has
-//   Shape output_shape(const Shape& in) const      Error if it cannot take `in`
-//   Index macs(const Shape& in) const              multiply-adds
-//   Index scratch() const                          elements of scratch memory for each thread
-//   Index weight_elements() const                  elements of its packed weights
-//   void run(in, out, scratch, pool) const         in and out do not overlap; neither allocates nor throws
+/// One step of a run. `in` and `out` of run() do not overlap; `scratch` has as many elements as scratch() says for each
+/// thread of the pool; it neither allocates nor throws.
+template <class T>
+class Operation {
+ public:
+  virtual ~Operation() = default;
+
+  /// Error if it cannot take `in`.
+  virtual Shape output_shape(const Shape& in) const = 0;
+  /// Multiply-adds.
+  virtual Index macs(const Shape&) const { return 0; }
+  /// Elements of scratch memory for each thread.
+  virtual Index scratch() const { return 0; }
+  /// Elements of its packed weights.
+  virtual Index weight_elements() const { return 0; }
+  virtual void run(TensorView<const T> in, TensorView<T> out, T* scratch, ThreadPool& pool) const = 0;
+};
 
 /// Convolution, bias, leaky ReLU if there is a slope.
 template <class T>
-struct ConvolutionOperation {
+struct ConvolutionOperation final : Operation<T> {
   kernels::PackedConvolution<T> packed;
   std::optional<kernels::LeakySlope<T>> slope;
 
-  Shape output_shape(const Shape& in) const {
+  explicit ConvolutionOperation(kernels::PackedConvolution<T> packed_,
+                                std::optional<kernels::LeakySlope<T>> slope_ = std::nullopt)
+      : packed(std::move(packed_)), slope(slope_) {}
+
+  Shape output_shape(const Shape& in) const override {
     require(in.channels == packed.in_channels, "a convolution of ", packed.in_channels, " channels was given ",
             in.channels);
     return plainnet::output_shape(in, packed.window, packed.out_channels);
   }
-  Index macs(const Shape& in) const { return checked_multiply(output_shape(in).elements(), packed.depth()); }
-  Index scratch() const { return packed.scratch(); }
-  Index weight_elements() const {
+  Index macs(const Shape& in) const override { return checked_multiply(output_shape(in).elements(), packed.depth()); }
+  Index scratch() const override { return packed.scratch(); }
+  Index weight_elements() const override {
     Index total = 0;
     for (const auto& group : packed.groups) total += static_cast<Index>(group.panels.size() + group.bias.size());
     return total;
   }
-  void run(TensorView<const T> in, TensorView<T> out, T* scratch, ThreadPool& pool) const {
+  void run(TensorView<const T> in, TensorView<T> out, T* scratch, ThreadPool& pool) const override {
     kernels::convolve(in, packed, slope ? &*slope : nullptr, out, scratch, pool);
   }
 };
 
 /// Series activation: ReLU, depthwise convolution, bias.
 template <class T>
-struct SeriesOperation {
+struct SeriesOperation final : Operation<T> {
   kernels::PackedSeries<T> packed;
 
-  Shape output_shape(const Shape& in) const {
+  explicit SeriesOperation(kernels::PackedSeries<T> packed_) : packed(std::move(packed_)) {}
+
+  Shape output_shape(const Shape& in) const override {
     require(in.channels == packed.channels, "a series activation of ", packed.channels, " channels was given ",
             in.channels);
     return in;
   }
-  Index macs(const Shape& in) const {
+  Index macs(const Shape& in) const override {
     const Index side = 2 * packed.reach + 1;
     return checked_multiply(in.elements(), side * side);
   }
-  Index scratch() const { return 0; }
-  Index weight_elements() const { return static_cast<Index>(packed.taps.size()); }
-  void run(TensorView<const T> in, TensorView<T> out, T*, ThreadPool& pool) const {
+  Index weight_elements() const override { return static_cast<Index>(packed.taps.size()); }
+  void run(TensorView<const T> in, TensorView<T> out, T*, ThreadPool& pool) const override {
     kernels::series_activation(in, packed, out, pool);
   }
 };
 
-/// What operations without weights have in common.
-struct PoolingOperation {
-  Isa isa;
-
-  Index macs(const Shape&) const { return 0; }
-  Index scratch() const { return 0; }
-  Index weight_elements() const { return 0; }
-};
-
 /// The largest value of a window; padding never wins.
 template <class T>
-struct MaxPoolOperation : PoolingOperation {
+struct MaxPoolOperation final : Operation<T> {
   Window window;
+  Isa isa;
 
-  MaxPoolOperation(const Window& window_, Isa isa_) : PoolingOperation{isa_}, window(window_) {
+  MaxPoolOperation(const Window& window_, Isa isa_) : window(window_), isa(isa_) {
     require(window.dilation == Extent2D{1}, "the engine has no dilated max pooling");
     const Padding& p = window.padding;
     require(std::max(p.top, p.bottom) < window.kernel.height && std::max(p.left, p.right) < window.kernel.width,
             "padding as wide as the window would give maxima of nothing");
   }
 
-  Shape output_shape(const Shape& in) const { return plainnet::output_shape(in, window, in.channels); }
-  void run(TensorView<const T> in, TensorView<T> out, T*, ThreadPool& pool) const {
+  Shape output_shape(const Shape& in) const override { return plainnet::output_shape(in, window, in.channels); }
+  void run(TensorView<const T> in, TensorView<T> out, T*, ThreadPool& pool) const override {
     const auto inside = [](Index position, Index kernel, Index stride, Index padding, Index extent) {
       const Index first = position * stride - padding;
       return Range{std::max<Index>(0, first), std::min(extent, first + kernel)};
@@ -104,13 +113,14 @@ struct MaxPoolOperation : PoolingOperation {
 
 /// The largest value of each cell of a grid.
 template <class T>
-struct AdaptiveMaxPoolOperation : PoolingOperation {
+struct AdaptiveMaxPoolOperation final : Operation<T> {
   Extent2D size;
+  Isa isa;
 
-  AdaptiveMaxPoolOperation(Extent2D size_, Isa isa_) : PoolingOperation{isa_}, size(size_) {}
+  AdaptiveMaxPoolOperation(Extent2D size_, Isa isa_) : size(size_), isa(isa_) {}
 
-  Shape output_shape(const Shape& in) const { return {in.batch, size.height, size.width, in.channels}; }
-  void run(TensorView<const T> in, TensorView<T> out, T*, ThreadPool& pool) const {
+  Shape output_shape(const Shape& in) const override { return {in.batch, size.height, size.width, in.channels}; }
+  void run(TensorView<const T> in, TensorView<T> out, T*, ThreadPool& pool) const override {
     kernels::max_pool(
         in, [&](Index y) { return adaptive_range(y, in.shape().height, size.height); },
         [&](Index x) { return adaptive_range(x, in.shape().width, size.width); }, out, isa, pool);
@@ -119,17 +129,15 @@ struct AdaptiveMaxPoolOperation : PoolingOperation {
 
 /// The mean of each image's map.
 template <class T>
-struct GlobalMeanOperation : PoolingOperation {
-  explicit GlobalMeanOperation(Isa isa_) : PoolingOperation{isa_} {}
+struct GlobalMeanOperation final : Operation<T> {
+  Isa isa;
 
-  Shape output_shape(const Shape& in) const { return {in.batch, 1, 1, in.channels}; }
-  void run(TensorView<const T> in, TensorView<T> out, T*, ThreadPool& pool) const {
+  explicit GlobalMeanOperation(Isa isa_) : isa(isa_) {}
+
+  Shape output_shape(const Shape& in) const override { return {in.batch, 1, 1, in.channels}; }
+  void run(TensorView<const T> in, TensorView<T> out, T*, ThreadPool& pool) const override {
     kernels::global_mean(in, out, isa, pool);
   }
 };
-
-template <class T>
-using Operation = std::variant<ConvolutionOperation<T>, SeriesOperation<T>, MaxPoolOperation<T>,
-                               AdaptiveMaxPoolOperation<T>, GlobalMeanOperation<T>>;
 
 }  // namespace plainnet

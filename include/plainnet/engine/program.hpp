@@ -1,7 +1,10 @@
 #pragma once
 // A network as a list of operations, made from its folded layers.
 
+#include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "plainnet/engine/operations.hpp"
@@ -26,7 +29,7 @@ class Program {
   }
 
   Isa isa() const { return isa_; }
-  const std::vector<Operation<T>>& operations() const { return operations_; }
+  const std::vector<std::unique_ptr<const Operation<T>>>& operations() const { return operations_; }
   const std::vector<Feature>& features() const { return features_; }
 
   /// Names the value written last.
@@ -46,17 +49,17 @@ class Program {
   void append(const Conv2d<T>& conv) { append(conv, std::nullopt); }
 
   void append(const FoldedSeriesActivation<T>& act) {
-    operations_.push_back(SeriesOperation<T>{
-        kernels::pack_series(act.weight.data(), act.bias.data(), act.channels(), act.reach(), isa_)});
+    add<SeriesOperation<T>>(
+        kernels::pack_series(act.weight.data(), act.bias.data(), act.channels(), act.reach(), isa_));
   }
   void append(const Identity<T>&) {}
-  void append(const MaxPool2d<T>& pool) { operations_.push_back(MaxPoolOperation<T>(pool.window, isa_)); }
-  void append(const AdaptiveMaxPool2d<T>& pool) { operations_.push_back(AdaptiveMaxPoolOperation<T>(pool.size, isa_)); }
-  void append(const GlobalAvgPool2d<T>&) { operations_.push_back(GlobalMeanOperation<T>(isa_)); }
+  void append(const MaxPool2d<T>& pool) { add<MaxPoolOperation<T>>(pool.window, isa_); }
+  void append(const AdaptiveMaxPool2d<T>& pool) { add<AdaptiveMaxPoolOperation<T>>(pool.size, isa_); }
+  void append(const GlobalAvgPool2d<T>&) { add<GlobalMeanOperation<T>>(isa_); }
 
   /// The activation is computed where the first convolution writes.
   void append(const Sequential<Conv2d<T>, LeakyRelu<T>, Conv2d<T>>& pair) {
-    append(pair.template get<0>(), static_cast<T>(pair.template get<1>().slope));
+    append(pair.template get<0>(), kernels::LeakySlope<T>{static_cast<T>(pair.template get<1>().slope)});
     append(pair.template get<2>());
   }
 
@@ -73,13 +76,16 @@ class Program {
   template <class>
   static constexpr bool never = false;
 
-  void append(const Conv2d<T>& conv, std::optional<T> slope) {
-    ConvolutionOperation<T> operation{
+  template <class Op, class... Arguments>
+  void add(Arguments&&... arguments) {
+    operations_.push_back(std::make_unique<const Op>(std::forward<Arguments>(arguments)...));
+  }
+
+  void append(const Conv2d<T>& conv, std::optional<kernels::LeakySlope<T>> slope) {
+    add<ConvolutionOperation<T>>(
         kernels::pack_convolution(conv.weight.data(), conv.bias ? conv.bias->data() : nullptr, conv.in_channels(),
                                   conv.out_channels(), conv.window(), conv.groups(), isa_),
-        std::nullopt};
-    if (slope) operation.slope = kernels::LeakySlope<T>{*slope};
-    operations_.push_back(std::move(operation));
+        slope);
   }
 
   template <class... Layers, std::size_t... i>
@@ -88,7 +94,7 @@ class Program {
   }
 
   Isa isa_;
-  std::vector<Operation<T>> operations_;
+  std::vector<std::unique_ptr<const Operation<T>>> operations_;
   std::vector<Feature> features_;
 };
 

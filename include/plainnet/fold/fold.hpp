@@ -1,7 +1,6 @@
 #pragma once
 // fold(): a trained network in, a new, folded network out, with a receipt. A family adds one function here.
 
-#include <string>
 #include <vector>
 
 #include "plainnet/fold/rules.hpp"
@@ -10,12 +9,6 @@ namespace plainnet {
 
 struct FoldOptions {
   Index threads = 1;
-};
-
-/// A rule and how often it was used.
-struct Merge {
-  std::string rule;
-  Index count = 0;
 };
 
 /// A folded network and what was merged to make it. `auto [network, merges] = fold(trained);`
@@ -44,9 +37,7 @@ Folding<FoldedVanillaNet<T>> fold(const VanillaNet<T>& trained, const FoldOption
   }
   folded.cls.template get<2>() = fold(trained.cls1.template get<2>(), trained.cls1.template get<3>(), trained.act_learn,
                                       trained.cls2.template get<0>(), context);
-  Folding<FoldedVanillaNet<T>> result{std::move(folded), {}};
-  for (const auto& [rule, count] : context.merged) result.merges.push_back({rule, count});
-  return result;
+  return {std::move(folded), std::move(context.merges)};
 }
 
 }  // namespace plainnet

@@ -2,61 +2,79 @@
 // The algebra of folding, on matrices and vectors alone, in double precision.
 
 #include <algorithm>
+#include <cmath>
+#include <vector>
 
-#include "plainnet/core/tensor.hpp"
+#include "plainnet/core/parameter.hpp"
 #include "plainnet/kernels/matmul.hpp"
 
 namespace plainnet {
 
-using Vector = Eigen::VectorXd;
+using Vector = std::vector<double>;
 
 /// y = scale · x + shift, channel by channel.
 struct ChannelAffine {
   Vector scale;
   Vector shift;
 
-  static ChannelAffine identity(Index channels) { return {Vector::Ones(channels), Vector::Zero(channels)}; }
+  static ChannelAffine identity(std::size_t channels) { return {Vector(channels, 1.0), Vector(channels, 0.0)}; }
 
-  bool has_channels(Index channels) const { return scale.size() == channels && shift.size() == channels; }
+  bool has_channels(std::size_t channels) const { return scale.size() == channels && shift.size() == channels; }
 };
 
 /// γ · (x − μ) / √(σ² + ε) + β = s·x + t  ⇒  s = γ / √(σ² + ε), t = β − s·μ
 inline ChannelAffine batch_norm_affine(const Vector& gamma, const Vector& beta, const Vector& mean,
                                        const Vector& variance, double eps) {
-  const Index channels = gamma.size();
+  const std::size_t channels = gamma.size();
   require(beta.size() == channels && mean.size() == channels && variance.size() == channels,
           "a batch norm needs as many numbers of each kind; found ", channels, " scales, ", beta.size(), " shifts, ",
           mean.size(), " means and ", variance.size(), " variances");
-  const Vector scale = (gamma.array() / (variance.array() + eps).sqrt()).matrix();
-  return {scale, beta - scale.cwiseProduct(mean)};
+  ChannelAffine affine;
+  for (std::size_t c = 0; c < channels; ++c) {
+    const double scale = gamma[c] / std::sqrt(variance[c] + eps);
+    affine.scale.push_back(scale);
+    affine.shift.push_back(beta[c] - scale * mean[c]);
+  }
+  return affine;
 }
 
 /// s · (W x + b) + t = (s·W) x + (s·b + t). Exact for any convolution, padded too: what is scaled is its output.
+/// `weight` (O, …) and `out_weight` have the same extents.
 template <class T>
-void scale_outputs(const ChannelAffine& affine, MatrixMap<const T> weight, const Vector& bias, MatrixMap<T> out_weight,
-                   MatrixMap<T> out_bias) {
-  require(affine.has_channels(weight.rows()) && bias.size() == weight.rows(), weight.rows(),
-          " outputs, but a scale of ", affine.scale.size(), " and a bias of ", bias.size());
-  for (Index o = 0; o < weight.rows(); ++o) {
-    out_weight.row(o) = (affine.scale[o] * weight.row(o).template cast<double>()).template cast<T>();
+void scale_outputs(const ChannelAffine& affine, const Parameter<T>& weight, const Vector& bias,
+                   Parameter<T>& out_weight, Parameter<T>& out_bias) {
+  const std::size_t outputs = bias.size();
+  require(affine.has_channels(outputs) && weight.rows() == static_cast<Index>(outputs), weight.rows(),
+          " outputs, but a scale of ", affine.scale.size(), " and a bias of ", outputs);
+  const T* in = weight.begin();
+  T* out = out_weight.begin();
+  for (std::size_t o = 0; o < outputs; ++o) {
+    for (Index i = 0; i < weight.columns(); ++i) *out++ = static_cast<T>(affine.scale[o] * static_cast<double>(*in++));
+    out_bias.begin()[o] = static_cast<T>(affine.scale[o] * bias[o] + affine.shift[o]);
   }
-  out_bias.col(0) = (affine.scale.cwiseProduct(bias) + affine.shift).template cast<T>();
 }
 
 namespace detail {
 
 /// Rows of diag(row_scale) · W · diag(column_scale), converted to double while they are packed.
 template <class T>
-struct ScaledRows {
-  MatrixMap<const T> weight;
+struct ScaledRows : kernels::RowSource<double> {
+  const Parameter<T>& weight;
   const Vector& row_scale;
   const Vector& column_scale;
 
-  void pack(Index first, Index count, Index height, double* packed) const {
-    for (Index k = 0; k < weight.cols(); ++k) {
+  ScaledRows(const Parameter<T>& weight_, const Vector& row_scale_, const Vector& column_scale_)
+      : weight(weight_), row_scale(row_scale_), column_scale(column_scale_) {}
+
+  void pack(Index first, Index count, Index height, double* packed) const override {
+    const Index depth = weight.columns();
+    for (Index k = 0; k < depth; ++k) {
+      const double scale = column_scale[static_cast<std::size_t>(k)];
       for (Index r = 0; r < height; ++r) {
-        packed[k * height + r] =
-            r < count ? row_scale[first + r] * static_cast<double>(weight(first + r, k)) * column_scale[k] : 0.0;
+        const Index row = first + r;
+        *packed++ =
+            r < count ? row_scale[static_cast<std::size_t>(row)] * static_cast<double>(weight[row * depth + k]) * scale
+                      : 0.0;
       }
     }
   }
@@ -73,31 +91,41 @@ struct ScaledRows {
 /// border it sees zeros in place of b₁.) The result is computed some columns at a time, so that double copies stay
 /// small beside the weights.
 template <class T>
-void compose(MatrixMap<const T> weight2, const Vector& bias2, const ChannelAffine& affine2, MatrixMap<const T> weight1,
-             const Vector& bias1, const ChannelAffine& affine1, MatrixMap<T> out_weight, MatrixMap<T> out_bias,
-             ThreadPool& pool) {
-  require(affine1.has_channels(weight1.rows()) && bias1.size() == weight1.rows(), weight1.rows(),
-          " inner channels, but a scale of ", affine1.scale.size(), " and a bias of ", bias1.size());
-  require(affine2.has_channels(weight2.rows()) && bias2.size() == weight2.rows(), weight2.rows(),
-          " outputs, but a scale of ", affine2.scale.size(), " and a bias of ", bias2.size());
-  require(weight2.cols() == weight1.rows(), "the second map takes ", weight2.cols(), " channels, the first gives ",
-          weight1.rows());
-  const Vector inner = affine1.scale.cwiseProduct(bias1) + affine1.shift;
-  for (Index o = 0; o < weight2.rows(); ++o) {
-    const double sum = weight2.row(o).template cast<double>().dot(inner.transpose());
-    out_bias(o, 0) = static_cast<T>(affine2.scale[o] * (sum + bias2[o]) + affine2.shift[o]);
+void compose(const Parameter<T>& weight2, const Vector& bias2, const ChannelAffine& affine2,
+             const Parameter<T>& weight1, const Vector& bias1, const ChannelAffine& affine1, Parameter<T>& out_weight,
+             Parameter<T>& out_bias, ThreadPool& pool) {
+  const std::size_t outputs = bias2.size();
+  const std::size_t middle = bias1.size();
+  const Index columns = weight1.columns();
+  require(affine1.has_channels(middle) && weight1.rows() == static_cast<Index>(middle), weight1.rows(),
+          " inner channels, but a scale of ", affine1.scale.size(), " and a bias of ", middle);
+  require(affine2.has_channels(outputs) && weight2.rows() == static_cast<Index>(outputs), weight2.rows(),
+          " outputs, but a scale of ", affine2.scale.size(), " and a bias of ", outputs);
+  require(weight2.columns() == weight1.rows(), "the second map takes ", weight2.columns(),
+          " channels, the first gives ", weight1.rows());
+  const T* w2 = weight2.begin();
+  for (std::size_t o = 0; o < outputs; ++o) {
+    double sum = bias2[o];
+    for (std::size_t m = 0; m < middle; ++m) {
+      sum += static_cast<double>(*w2++) * (affine1.scale[m] * bias1[m] + affine1.shift[m]);
+    }
+    out_bias.begin()[o] = static_cast<T>(affine2.scale[o] * sum + affine2.shift[o]);
   }
   constexpr Index columns_at_once = 512;
-  const detail::ScaledRows<T> rows{weight2, affine2.scale, affine1.scale};
+  const detail::ScaledRows<T> rows(weight2, affine2.scale, affine1.scale);
   AlignedVector<double> scratch(
       static_cast<std::size_t>(kernels::matmul_scratch<double>(weight1.rows()) * pool.size()));
-  for (Index first = 0; first < weight1.cols(); first += columns_at_once) {
-    const Index count = std::min(columns_at_once, weight1.cols() - first);
-    const kernels::StridedMatrix<T> part{weight1.data() + first, weight1.rows(), count, weight1.cols(), 1};
+  AlignedVector<double> product(static_cast<std::size_t>(weight2.rows() * std::min(columns_at_once, columns)));
+  for (Index first = 0; first < columns; first += columns_at_once) {
+    const Index count = std::min(columns_at_once, columns - first);
+    const kernels::StridedMatrix<T> part{weight1.data() + first, weight1.rows(), count, columns, 1};
     const auto packed = kernels::pack_matrix<double, T>(part, nullptr, best_isa());
-    RowMajorMatrix<double> product(weight2.rows(), count);
     kernels::multiply<double>(rows, weight2.rows(), packed, nullptr, product.data(), count, scratch.data(), pool);
-    out_weight.middleCols(first, count) = product.template cast<T>();
+    const double* from = product.data();
+    for (Index o = 0; o < weight2.rows(); ++o) {
+      T* const to = out_weight.data() + o * columns + first;
+      for (Index i = 0; i < count; ++i) to[i] = static_cast<T>(*from++);
+    }
   }
 }
 

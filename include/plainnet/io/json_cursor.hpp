@@ -106,7 +106,7 @@ class JsonCursor {
   /// An Error about what was just read.
   template <class... Parts>
   [[noreturn]] void refuse(const Parts&... parts) const {
-    refuse_at(position_, parts...);
+    refuse_at(position_, concatenate(parts...));
   }
 
  private:
@@ -177,14 +177,13 @@ class JsonCursor {
   }
 
   [[noreturn]] void refuse_next(std::string_view expected) const {
-    if (position_ == text_.size()) refuse_at(position_, "expected ", expected, ", found the end");
-    refuse_at(position_, "expected ", expected, ", found \"", printable(text_.substr(position_), 20), "\"");
+    if (position_ == text_.size()) refuse("expected ", expected, ", found the end");
+    refuse("expected ", expected, ", found \"", printable(text_.substr(position_), 20), "\"");
   }
 
-  template <class... Parts>
-  [[noreturn]] void refuse_at(std::size_t position, const Parts&... parts) const {
+  [[noreturn]] void refuse_at(std::size_t position, std::string_view why) const {
     const std::string subject = subject_.empty() ? "" : "\"" + printable(subject_) + "\", ";
-    fail(where_, ": ", subject, "byte ", first_offset_ + position, ": ", parts...);
+    fail(where_, ": ", subject, "byte ", first_offset_ + position, ": ", why);
   }
 
   std::string_view text_;

@@ -4,8 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
-#include <map>
-#include <set>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -45,20 +44,24 @@ inline bool may_be_left_over(std::string_view name) { return name.ends_with("num
 
 inline Mismatches find_mismatches(const StateDict& tensors, const std::vector<NamedExtents>& expected) {
   Mismatches result;
-  std::set<std::string_view> names;
+  std::vector<bool> is_expected(static_cast<std::size_t>(tensors.size()));
   for (const NamedExtents& parameter : expected) {
-    names.insert(parameter.name);
-    const StoredTensor* const tensor = tensors.find(parameter.name);
-    if (!tensor) {
+    const std::optional<std::size_t> position = tensors.position(parameter.name);
+    if (!position) {
       result.missing.push_back(&parameter);
-    } else if (!(tensor->extents == parameter.extents)) {
-      result.misshapen.push_back({&parameter, tensor});
-    } else if (!is_floating(tensor->format)) {
-      result.not_floating.push_back({&parameter, tensor});
+      continue;
+    }
+    is_expected[*position] = true;
+    const StoredTensor& tensor = tensors[*position].tensor;
+    if (!(tensor.extents == parameter.extents)) {
+      result.misshapen.push_back({&parameter, &tensor});
+    } else if (!is_floating(tensor.format)) {
+      result.not_floating.push_back({&parameter, &tensor});
     }
   }
-  for (const StateDict::Entry& entry : tensors) {
-    if (!names.contains(entry.name) && !may_be_left_over(entry.name)) result.unexpected.push_back(&entry);
+  for (std::size_t i = 0; i < is_expected.size(); ++i) {
+    const StateDict::Entry& entry = tensors[i];
+    if (!is_expected[i] && !may_be_left_over(entry.name)) result.unexpected.push_back(&entry);
   }
   return result;
 }
@@ -80,18 +83,20 @@ inline std::string_view common_prefix(const StateDict& tensors, const std::vecto
 
 /// If one number stands for one other in every misshapen tensor, what that says.
 inline std::string explain_extents(const std::vector<Mismatches::Misshapen>& misshapen) {
-  std::set<std::pair<Index, Index>> changes;
+  std::optional<std::pair<Index, Index>> change;
   bool is_kernel = true;
   for (const auto& [expected, found] : misshapen) {
     if (found->extents.rank() != expected->extents.rank()) return {};
     for (std::size_t i = 0; i < found->extents.rank(); ++i) {
       if (found->extents[i] == expected->extents[i]) continue;
-      changes.emplace(found->extents[i], expected->extents[i]);
+      const std::pair pair(found->extents[i], expected->extents[i]);
+      if (change && *change != pair) return {};
+      change = pair;
       is_kernel = is_kernel && i >= 2;
     }
   }
-  if (changes.size() != 1) return {};
-  const auto [found, expected] = *changes.begin();
+  if (!change) return {};
+  const auto [found, expected] = *change;
   return concatenate(
       "the file has ", found, " where the network has ", expected,
       is_kernel ? ": another kernel size (act_num)?" : ": another number of classes, or another variant?");
@@ -123,28 +128,25 @@ inline std::string likely_cause(const StateDict& tensors, const std::vector<Name
 
 /// The lists of an error message, about twenty lines in all.
 inline std::string describe(const Mismatches& mismatches) {
-  std::vector<std::vector<std::string>> lists(4);
-  for (const auto& [expected, found] : mismatches.misshapen) {
-    lists[0].push_back("  misshapen: " + expected->name + " " + to_string(expected->extents) + ", the file has " +
-                       to_string(found->extents));
-  }
-  for (const auto& [expected, found] : mismatches.not_floating) {
-    lists[1].push_back("  not floating-point: " + expected->name + ", the file has " +
-                       std::string(name_of(found->format)));
-  }
-  for (const NamedExtents* expected : mismatches.missing) {
-    lists[2].push_back("  missing: " + expected->name + " " + to_string(expected->extents));
-  }
-  for (const StateDict::Entry* found : mismatches.unexpected) {
-    lists[3].push_back("  unexpected: " + printable(found->name) + " " + to_string(found->tensor.extents));
-  }
-  std::erase_if(lists, [](const auto& list) { return list.empty(); });
-  const std::size_t most = 20 / std::max<std::size_t>(lists.size(), 1);
+  const int lists = !mismatches.misshapen.empty() + !mismatches.not_floating.empty() + !mismatches.missing.empty() +
+                    !mismatches.unexpected.empty();
+  const std::size_t most = 20 / static_cast<std::size_t>(std::max(lists, 1));
   std::string text;
-  for (const std::vector<std::string>& list : lists) {
-    for (std::size_t i = 0; i < std::min(list.size(), most); ++i) text += "\n" + list[i];
-    if (list.size() > most) text += concatenate("\n  ... and ", list.size() - most, " more");
-  }
+  const auto list = [&](std::string_view what, const auto& items, const auto& line) {
+    for (std::size_t i = 0; i < std::min(items.size(), most); ++i)
+      text += concatenate("\n  ", what, ": ", line(items[i]));
+    if (items.size() > most) text += concatenate("\n  ... and ", items.size() - most, " more");
+  };
+  list("misshapen", mismatches.misshapen, [](const Mismatches::Misshapen& m) {
+    return concatenate(m.expected->name, " ", m.expected->extents, ", the file has ", m.found->extents);
+  });
+  list("not floating-point", mismatches.not_floating, [](const Mismatches::Misshapen& m) {
+    return concatenate(m.expected->name, ", the file has ", name_of(m.found->format));
+  });
+  list("missing", mismatches.missing,
+       [](const NamedExtents* expected) { return expected->name + " " + to_string(expected->extents); });
+  list("unexpected", mismatches.unexpected,
+       [](const StateDict::Entry* found) { return printable(found->name) + " " + to_string(found->tensor.extents); });
   return text;
 }
 

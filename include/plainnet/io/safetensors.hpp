@@ -13,7 +13,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
-#include <map>
 #include <memory>
 #include <span>
 #include <string>
@@ -22,6 +21,7 @@
 #include <vector>
 
 #include "plainnet/core/error.hpp"
+#include "plainnet/core/order.hpp"
 #include "plainnet/core/shape.hpp"
 #include "plainnet/io/atomic_file.hpp"
 #include "plainnet/io/mapped_file.hpp"
@@ -135,22 +135,20 @@ inline std::string write_header(const StateDict& tensors, const std::vector<std:
 /// tensor called __metadata__, more than the default SafetensorsLimits.
 inline void write_safetensors(const std::filesystem::path& path, const StateDict& tensors) {
   // The widest numbers first, so that every tensor lies aligned in the file.
-  std::vector<const StoredTensor*> order;
+  std::vector<const StoredTensor*> all;
+  std::vector<Index> negative_bits;
   for (const auto& [name, tensor] : tensors) {
     require(name != detail::metadata_key, path.string(), ": a tensor cannot be called ", name);
-    order.push_back(&tensor);
+    all.push_back(&tensor);
+    negative_bits.push_back(-Index{info(tensor.format).bits});
   }
-  std::stable_sort(order.begin(), order.end(), [](const StoredTensor* a, const StoredTensor* b) {
-    return info(a->format).bits > info(b->format).bits;
-  });
+  const std::vector<std::size_t> order = ascending(negative_bits);
   std::uint64_t data_bytes = 0;
-  std::map<const StoredTensor*, std::uint64_t> begin_of;
-  for (const StoredTensor* tensor : order) {
-    begin_of[tensor] = data_bytes;
-    data_bytes += tensor->bytes.size();
+  std::vector<std::uint64_t> begins(all.size());
+  for (const std::size_t i : order) {
+    begins[i] = data_bytes;
+    data_bytes += all[i]->bytes.size();
   }
-  std::vector<std::uint64_t> begins;
-  for (const auto& [name, tensor] : tensors) begins.push_back(begin_of[&tensor]);
 
   const SafetensorsLimits limits;
   const std::string header = detail::write_header(tensors, begins);
@@ -163,7 +161,7 @@ inline void write_safetensors(const std::filesystem::path& path, const StateDict
   AtomicFile file(path);
   file.write(std::as_bytes(std::span(&header_bytes, 1)));
   file.write(header);
-  for (const StoredTensor* tensor : order) file.write(tensor->bytes);
+  for (const std::size_t i : order) file.write(all[i]->bytes);
   file.commit();
 }
 

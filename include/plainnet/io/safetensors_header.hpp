@@ -5,15 +5,16 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <map>
-#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include "plainnet/core/error.hpp"
+#include "plainnet/core/order.hpp"
 #include "plainnet/core/shape.hpp"
 #include "plainnet/io/json_cursor.hpp"
 #include "plainnet/io/number_format.hpp"
@@ -118,7 +119,7 @@ inline SafetensorsEntry read_entry(JsonCursor& json, const std::string& name, co
   if (entry.begin > entry.end) json.refuse("data_offsets run backwards, from ", entry.begin, " to ", entry.end);
   const auto needed = stored_bytes(entry.format, entry.extents);
   if (!needed || *needed != entry.end - entry.begin) {
-    json.refuse(name_of(entry.format), " ", to_string(entry.extents), " needs ",
+    json.refuse(name_of(entry.format), " ", entry.extents, " needs ",
                 needed ? std::to_string(*needed) : "an impossible number of", " bytes, but data_offsets from ",
                 entry.begin, " to ", entry.end, " hold ", entry.end - entry.begin);
   }
@@ -129,24 +130,21 @@ inline SafetensorsEntry read_entry(JsonCursor& json, const std::string& name, co
 /// anything else.
 inline void check_layout(const std::vector<SafetensorsEntry>& entries, std::uint64_t data_bytes,
                          std::string_view source) {
-  std::vector<const SafetensorsEntry*> sorted;
-  for (const SafetensorsEntry& entry : entries) sorted.push_back(&entry);
-  std::sort(sorted.begin(), sorted.end(), [](const SafetensorsEntry* a, const SafetensorsEntry* b) {
-    return std::pair(a->begin, a->end) < std::pair(b->begin, b->end);
-  });
   const auto name = [](const SafetensorsEntry* entry) { return "\"" + printable(entry->name) + "\""; };
-
   std::uint64_t needed = 0;
-  for (const SafetensorsEntry* entry : sorted) needed = std::max(needed, entry->end);
-  for (const SafetensorsEntry* entry : sorted) {
-    if (entry->end > data_bytes) {
-      fail(source, ": tensor ", name(entry), " ends outside the file: the tensors need ", needed,
+  for (const SafetensorsEntry& entry : entries) needed = std::max(needed, entry.end);
+  std::vector<Index> places;  // twice where it begins, plus one: an empty tensor comes before what begins there too
+  for (const SafetensorsEntry& entry : entries) {
+    if (entry.end > data_bytes) {
+      fail(source, ": tensor ", name(&entry), " ends outside the file: the tensors need ", needed,
            " bytes after the header, the file has ", data_bytes, "; truncated download?");
     }
+    places.push_back(static_cast<Index>(2 * entry.begin + (entry.begin == entry.end ? 0 : 1)));
   }
   const SafetensorsEntry* previous = nullptr;
   std::uint64_t position = 0;
-  for (const SafetensorsEntry* entry : sorted) {
+  for (const std::size_t i : ascending(places)) {
+    const SafetensorsEntry* const entry = &entries[i];
     if (entry->begin > position) {
       fail(source, ": the ", entry->begin - position, " bytes before tensor ", name(entry),
            " belong to no tensor; damaged file?");
@@ -164,10 +162,10 @@ inline void check_layout(const std::vector<SafetensorsEntry>& entries, std::uint
 inline SafetensorsHeader read_header(std::string_view text, std::uint64_t data_bytes, std::string_view source,
                                      const SafetensorsLimits& limits) {
   SafetensorsHeader header;
-  std::set<std::string> names;
+  std::map<std::string, std::size_t, std::less<>> names;  // the type that state dicts use, compiled once
   JsonCursor json(text, source, 8);
   for_each_member(json, [&](const std::string& name) {
-    if (!names.insert(name).second) refuse_second(json, name);
+    if (!names.try_emplace(name, 0).second) refuse_second(json, name);
     json.set_subject(name);
     if (name == metadata_key) {
       for_each_member(json, [&](std::string key) {

@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -46,8 +47,7 @@ struct StoredTensor {
 /// A stored copy of numbers.
 template <class T>
 StoredTensor store(const Extents& extents, std::span<const T> values, NumberFormat format = format_of<T>) {
-  require(extents.elements() == static_cast<Index>(values.size()), values.size(), " values for a tensor of ",
-          to_string(extents));
+  require(extents.elements() == static_cast<Index>(values.size()), values.size(), " values for a tensor of ", extents);
   const auto bytes =
       std::make_shared<AlignedVector<std::byte>>(values.size() * static_cast<std::size_t>(info(format).bits / 8));
   encode(format, values, std::span(*bytes));
@@ -83,7 +83,7 @@ class StateDict {
     const auto needed = stored_bytes(tensor.format, tensor.extents);
     if (!needed || *needed != tensor.bytes.size()) {
       fail(source, ": tensor \"", detail::printable(name), "\": ", tensor.bytes.size(), " bytes for ",
-           name_of(tensor.format), " ", to_string(tensor.extents));
+           name_of(tensor.format), " ", tensor.extents);
     }
     const auto [place, is_new] = positions_.try_emplace(name, entries_.size());
     if (!is_new) fail(source, ": two tensors are called \"", detail::printable(name), "\"");
@@ -92,8 +92,14 @@ class StateDict {
 
   /// The tensor of that name, or null.
   const StoredTensor* find(std::string_view name) const {
+    const std::optional<std::size_t> place = position(name);
+    return place ? &entries_[*place].tensor : nullptr;
+  }
+
+  /// Where that tensor stands in the order, if there is one.
+  std::optional<std::size_t> position(std::string_view name) const {
     const auto place = positions_.find(name);
-    return place == positions_.end() ? nullptr : &entries_[place->second].tensor;
+    return place == positions_.end() ? std::nullopt : std::optional(place->second);
   }
 
   /// The tensor of that name; Error if there is none.
@@ -107,6 +113,7 @@ class StateDict {
   }
 
   Index size() const { return static_cast<Index>(entries_.size()); }
+  const Entry& operator[](std::size_t position) const { return entries_[position]; }
   auto begin() const { return entries_.begin(); }
   auto end() const { return entries_.end(); }
 

@@ -12,14 +12,17 @@ namespace plainnet::kernels {
 /// Patches of a map as rows of a matrix: row (n, y, x) of the output holds the window's inputs in the order
 /// (ky, kx, channel), zeros outside the map, for `channels` channels from `first_channel` on.
 template <class T>
-struct WindowRows {
+struct WindowRows final : RowSource<T> {
   TensorView<const T> in;
   Window window;
   Shape out;
   Index first_channel;
   Index channels;
 
-  void pack(Index first, Index count, Index height, T* packed) const {
+  WindowRows(TensorView<const T> in_, const Window& window_, const Shape& out_, Index first_channel_, Index channels_)
+      : in(in_), window(window_), out(out_), first_channel(first_channel_), channels(channels_) {}
+
+  void pack(Index first, Index count, Index height, T* packed) const override {
     for (Index r = 0; r < count; ++r) pack_row(first + r, height, packed + r);
     const Index depth = window.kernel.height * window.kernel.width * channels;
     for (Index r = count; r < height; ++r) {
@@ -96,10 +99,10 @@ void convolve(TensorView<const T> in, const PackedConvolution<T>& packed, const 
     T* const first_output = out.data() + group * group_out;
     if (packed.window.is_pointwise()) {
       const MatrixRows<T> pixels{in.data() + group * group_in, packed.in_channels, group_in};
-      multiply(pixels, rows, weights, slope, first_output, packed.out_channels, scratch, pool);
+      multiply<T>(pixels, rows, weights, slope, first_output, packed.out_channels, scratch, pool);
     } else {
       const WindowRows<T> patches{in, packed.window, out.shape(), group * group_in, group_in};
-      multiply(patches, rows, weights, slope, first_output, packed.out_channels, scratch, pool);
+      multiply<T>(patches, rows, weights, slope, first_output, packed.out_channels, scratch, pool);
     }
   }
 }

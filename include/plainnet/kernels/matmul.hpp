@@ -87,16 +87,27 @@ struct LeakySlope {
   T value;
 };
 
-/// Rows of a matrix in memory, as the left-hand side of a product. A source of rows has
-/// `pack(first, count, height, packed)`, which writes rows first … first + count − 1 as packed[k · height + r], and
-/// zeros for the rows up to `height`.
+/// The left-hand side of a product, wherever its rows come from.
 template <class T>
-struct MatrixRows {
+class RowSource {
+ public:
+  /// Writes rows first … first + count − 1 as packed[k · height + r], and zeros for the rows up to `height`.
+  virtual void pack(Index first, Index count, Index height, T* packed) const = 0;
+
+ protected:
+  ~RowSource() = default;
+};
+
+/// Rows of a matrix in memory, row r at data + r · stride.
+template <class T>
+struct MatrixRows final : RowSource<T> {
   const T* data;
   Index stride;
   Index depth;
 
-  void pack(Index first, Index count, Index height, T* packed) const {
+  MatrixRows(const T* data_, Index stride_, Index depth_) : data(data_), stride(stride_), depth(depth_) {}
+
+  void pack(Index first, Index count, Index height, T* packed) const override {
     constexpr Index chunk = 64;
     for (Index begin = 0; begin < depth; begin += chunk) {
       const Index end = std::min(begin + chunk, depth);
@@ -115,8 +126,8 @@ struct MatrixRows {
 
 namespace plainnet::kernels {
 
-template <class T, class Rows>
-void multiply_part(const Rows& rows, Range row_range, const PackedMatrix<T>& b, Range panels,
+template <class T>
+void multiply_part(const RowSource<T>& rows, Range row_range, const PackedMatrix<T>& b, Range panels,
                    const LeakySlope<T>* slope, T* out, Index out_stride, T* scratch) {
   PLAINNET_DISPATCH(b.isa, multiply<T>(rows, row_range, b, panels, slope, out, out_stride, scratch));
 }
@@ -129,8 +140,8 @@ Index matmul_scratch(Index depth) {
 
 /// out (row_count, b.columns) = act(rows · b + bias), row r at out + r · out_stride. `scratch` has
 /// matmul_scratch<T>(b.depth) elements for each thread of the pool. The result does not depend on their number.
-template <class T, class Rows>
-void multiply(const Rows& rows, Index row_count, const PackedMatrix<T>& b, const LeakySlope<T>* slope, T* out,
+template <class T>
+void multiply(const RowSource<T>& rows, Index row_count, const PackedMatrix<T>& b, const LeakySlope<T>* slope, T* out,
               Index out_stride, T* scratch, ThreadPool& pool) {
   const Index scratch_size = matmul_scratch<T>(b.depth);
   // Threads share out the longer side: each then reads its own part of the larger operand only.

@@ -80,24 +80,22 @@ inline void multiply_block(Index depth, const T* a, const T* b, const BlockResul
   }
 }
 
-/// The smallest of the block heights rows, rows/2, rows/4, …, 1 that holds `count` rows.
-template <class T, Index rows = MatmulBlock<T>::rows>
+/// The smallest of the heights of blocks, all, half or one, that holds `count` rows.
+template <class T>
 inline Index block_height(Index count) {
-  if constexpr (rows == 1) {
-    return 1;
-  } else {
-    return count > rows / 2 ? rows : block_height<T, rows / 2>(count);
-  }
+  constexpr Index rows = MatmulBlock<T>::rows;
+  return count > rows / 2 ? rows : count > 1 ? rows / 2 : 1;
 }
 
-template <class T, Index rows = MatmulBlock<T>::rows>
+template <class T>
 inline void multiply_block_of(Index height, Index depth, const T* a, const T* b, const BlockResult<T>& result) {
-  if constexpr (rows == 1) {
-    multiply_block<T, 1>(depth, a, b, result);
-  } else if (height == rows) {
+  constexpr Index rows = MatmulBlock<T>::rows;
+  if (height == rows) {
     multiply_block<T, rows>(depth, a, b, result);
+  } else if (height == rows / 2) {
+    multiply_block<T, rows / 2>(depth, a, b, result);
   } else {
-    multiply_block_of<T, rows / 2>(height, depth, a, b, result);
+    multiply_block<T, 1>(depth, a, b, result);
   }
 }
 
@@ -113,8 +111,8 @@ inline void multiply_partial_block(Index height, Index depth, const T* a, const 
   }
 }
 
-template <class T, class Rows>
-inline void multiply(const Rows& rows, Range row_range, const PackedMatrix<T>& b, Range panels,
+template <class T>
+inline void multiply(const RowSource<T>& rows, Range row_range, const PackedMatrix<T>& b, Range panels,
                      const LeakySlope<T>* slope, T* out, Index out_stride, T* scratch) {
   constexpr Index columns = MatmulBlock<T>::columns;
   const Index depth = b.depth;
@@ -135,8 +133,8 @@ inline void multiply(const Rows& rows, Range row_range, const PackedMatrix<T>& b
       for (Index r = 0; r < count; r += MatmulBlock<T>::rows) {
         const Index height = block_height<T>(count - r);
         const Index valid_rows = height < count - r ? height : count - r;
-        const BlockResult<T> result{b.bias.data() + first_column, slope,
-                                    out + (first + r) * out_stride + first_column, out_stride};
+        const BlockResult<T> result{b.bias.data() + first_column, slope, out + (first + r) * out_stride + first_column,
+                                    out_stride};
         if (valid_rows == height && valid_columns == columns) {
           multiply_block_of<T>(height, depth, a, columns_of_b, result);
         } else {

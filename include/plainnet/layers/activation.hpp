@@ -10,6 +10,8 @@ namespace plainnet {
 /// A layer without parameters that keeps the shape, given element by element: y = Function(x).
 template <class T, class Derived>
 struct ElementwiseLayer {
+  using Scalar = T;
+
   Shape output_shape(const Shape& in) const { return in; }
   Index macs(const Shape&) const { return 0; }
 

@@ -21,6 +21,8 @@ struct Conv2dSizes {
 template <class T>
 class Conv2d {
  public:
+  using Scalar = T;
+
   Parameter<T> weight;               // (O, I / groups, kh, kw)
   std::optional<Parameter<T>> bias;  // (O)
 

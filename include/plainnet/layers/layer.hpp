@@ -2,6 +2,8 @@
 // What a layer is, and the one enumeration of parameters that serves loading, saving, counting and listing.
 
 #include <concepts>
+#include <cstddef>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -15,11 +17,6 @@ namespace plainnet {
 /// published parameter counts leave out.
 enum class ParameterKind { learned, statistic };
 
-template <class>
-inline constexpr bool is_parameter = false;
-template <class T>
-inline constexpr bool is_parameter<Parameter<T>> = true;
-
 namespace detail {
 
 struct IgnoreEverything {
@@ -30,6 +27,7 @@ struct IgnoreEverything {
 
 /// A layer is a small value: its parameters and sizes, copied and compared like any other value.
 ///
+///   using Scalar = T                             the type of its numbers
 ///   Shape output_shape(const Shape& in) const    the shape of its result; Error if it cannot take `in`
 ///   Index macs(const Shape& in) const            multiply-adds of one run on `in`
 ///   Tensor<T> forward(TensorView<const T> in) const
@@ -39,6 +37,7 @@ struct IgnoreEverything {
 ///       and visitor(name, member, ParameterKind::statistic) for statistics; Self is the layer, const or not
 template <class L, class T>
 concept Layer = std::copyable<L> && requires(L& layer, const L& constant, const Shape& shape, TensorView<const T> in) {
+  requires std::same_as<typename L::Scalar, T>;
   { constant.output_shape(shape) } -> std::same_as<Shape>;
   { constant.macs(shape) } -> std::same_as<Index>;
   { constant.forward(in) } -> std::same_as<Tensor<T>>;
@@ -46,20 +45,58 @@ concept Layer = std::copyable<L> && requires(L& layer, const L& constant, const 
   L::visit(constant, detail::IgnoreEverything{});
 };
 
+namespace detail {
+
+/// Visits a layer and all that is in it, and keeps the name of where it is. The function it calls has lost its type:
+/// a network's `visit` is compiled once, not once for each question that is asked about the parameters.
+template <class T>
+class ParameterWalk {
+ public:
+  using Call = void (*)(void* function, const std::string& name, Parameter<T>& parameter, ParameterKind kind);
+
+  ParameterWalk(const std::string& prefix, void* function, Call call)
+      : name_(prefix), function_(function), call_(call) {}
+
+  void operator()(std::string_view name, Parameter<T>& parameter, ParameterKind kind = ParameterKind::learned) {
+    const std::size_t length = name_.size();
+    name_ += name;
+    call_(function_, name_, parameter, kind);
+    name_.resize(length);
+  }
+
+  template <class L>
+  void operator()(std::string_view name, L& inner) {
+    const std::size_t length = name_.size();
+    name_ += name;
+    name_ += '.';
+    L::visit(inner, *this);
+    name_.resize(length);
+  }
+
+ private:
+  std::string name_;
+  void* function_;
+  Call call_;
+};
+
+}  // namespace detail
+
 /// Calls function(name, parameter, kind) for every parameter of a layer or network, inner layers' names joined by
 /// dots: "stages.0.conv1.1.running_mean". The parameter is const if the layer is.
 template <class L, class Function>
 void for_each_parameter(L& layer, Function&& function, const std::string& prefix = "") {
-  std::remove_const_t<L>::visit(layer,
-                                [&](std::string_view name, auto& member, ParameterKind kind = ParameterKind::learned) {
-                                  std::string full_name = prefix;
-                                  full_name += name;
-                                  if constexpr (is_parameter<std::remove_cvref_t<decltype(member)>>) {
-                                    function(std::as_const(full_name), member, kind);
-                                  } else {
-                                    for_each_parameter(member, function, full_name + ".");
-                                  }
-                                });
+  using Mutable = std::remove_const_t<L>;
+  static_assert(requires { typename Mutable::Scalar; },
+                "A layer or network says what its numbers are: `using Scalar = float;` (see the concept Layer).");
+  using T = typename Mutable::Scalar;
+  using Given = std::conditional_t<std::is_const_v<L>, const Parameter<T>, Parameter<T>>;
+  using Called = std::remove_reference_t<Function>;
+  const auto call = [](void* called, const std::string& name, Parameter<T>& parameter, ParameterKind kind) {
+    (*static_cast<Called*>(called))(name, static_cast<Given&>(parameter), kind);
+  };
+  // What is const comes out const again: it is only walked as the other is, so that there is one walk to compile.
+  void* const erased = const_cast<std::remove_const_t<Called>*>(std::addressof(function));
+  Mutable::visit(const_cast<Mutable&>(layer), detail::ParameterWalk<T>(prefix, erased, call));
 }
 
 }  // namespace plainnet

@@ -11,6 +11,8 @@ namespace plainnet {
 template <class T>
 class Linear {
  public:
+  using Scalar = T;
+
   Parameter<T> weight;               // (O, I)
   std::optional<Parameter<T>> bias;  // (O)
 

@@ -11,6 +11,8 @@ namespace plainnet {
 template <class T>
 class BatchNorm2d {
  public:
+  using Scalar = T;
+
   Parameter<T> weight;        // (C)
   Parameter<T> bias;          // (C)
   Parameter<T> running_mean;  // (C)

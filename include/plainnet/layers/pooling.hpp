@@ -11,7 +11,10 @@
 namespace plainnet {
 
 /// What pooling layers have in common: no parameters, no multiply-adds.
+template <class T>
 struct PoolingLayer {
+  using Scalar = T;
+
   Index macs(const Shape&) const { return 0; }
 
   template <class Self, class Visitor>
@@ -60,7 +63,7 @@ void for_each_inside(const Window& w, const Shape& in, Index y, Index x, Functio
 
 /// The largest value of a window; padding never wins.
 template <class T>
-struct MaxPool2d : PoolingLayer {
+struct MaxPool2d : PoolingLayer<T> {
   Window window;
 
   explicit MaxPool2d(const Window& window_) : window(window_) {}
@@ -83,7 +86,7 @@ struct MaxPool2d : PoolingLayer {
 /// The mean of a window. `count_include_pad` says whether padding counts as zeros or not at all; what rounding up
 /// adds beyond the padding never counts.
 template <class T>
-struct AvgPool2d : PoolingLayer {
+struct AvgPool2d : PoolingLayer<T> {
   Window window;
   bool count_include_pad;
 
@@ -129,7 +132,7 @@ inline Range adaptive_range(Index index, Index in, Index out) {
 
 /// The largest value of each cell of a grid laid over the map, whatever its size.
 template <class T>
-struct AdaptiveMaxPool2d : PoolingLayer {
+struct AdaptiveMaxPool2d : PoolingLayer<T> {
   Extent2D size;
 
   explicit AdaptiveMaxPool2d(Extent2D size_) : size(size_) {
@@ -160,7 +163,7 @@ struct AdaptiveMaxPool2d : PoolingLayer {
 
 /// The mean of the whole map, a 1×1 map per image.
 template <class T>
-struct GlobalAvgPool2d : PoolingLayer {
+struct GlobalAvgPool2d : PoolingLayer<T> {
   Shape output_shape(const Shape& in) const {
     require(in.height > 0 && in.width > 0, "the mean of an empty map");
     return {in.batch, 1, 1, in.channels};

@@ -8,12 +8,30 @@
 
 namespace plainnet {
 
+namespace detail {
+
+template <class...>
+struct FirstScalar {
+  using type = void;  // no layer: whoever runs it is told so
+};
+template <class First, class... Others>
+  requires requires { typename First::Scalar; }
+struct FirstScalar<First, Others...> {
+  using type = typename First::Scalar;
+};
+template <class... Layers>
+using ScalarOfFirst = typename FirstScalar<Layers...>::type;
+
+}  // namespace detail
+
 /// Runs its layers in order; they are named "0", "1", … as PyTorch's nn.Sequential names them.
 template <class... Layers>
 class Sequential {
   static_assert(sizeof...(Layers) > 0, "A Sequential needs at least one layer.");
 
  public:
+  using Scalar = detail::ScalarOfFirst<Layers...>;
+
   explicit Sequential(Layers... layers) : layers_(std::move(layers)...) {}
 
   template <std::size_t i>
@@ -77,6 +95,8 @@ class Sequential {
 template <class... Layers>
 class OneOf {
  public:
+  using Scalar = detail::ScalarOfFirst<Layers...>;
+
   template <class Choice>
     requires(std::same_as<std::remove_cvref_t<Choice>, Layers> || ...)
   OneOf(Choice&& choice) : choice_(std::forward<Choice>(choice)) {}

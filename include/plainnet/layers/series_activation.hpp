@@ -12,7 +12,7 @@ template <class T>
 Index series_reach(const Parameter<T>& weight) {
   const Extents& e = weight.extents();
   require(e.rank() == 4 && e[1] == 1 && e[2] == e[3] && e[2] % 2 == 1,
-          "a series activation's weight is (C, 1, 2n + 1, 2n + 1); found ", to_string(e));
+          "a series activation's weight is (C, 1, 2n + 1, 2n + 1); found ", e);
   return e[2] / 2;
 }
 
@@ -51,6 +51,8 @@ Tensor<T> sum_of_shifted_relus(TensorView<const T> in, const Parameter<T>& weigh
 template <class T>
 class SeriesActivation {
  public:
+  using Scalar = T;
+
   Parameter<T> weight;  // (C, 1, 2n + 1, 2n + 1)
   BatchNorm2d<T> bn;
 
@@ -73,6 +75,8 @@ class SeriesActivation {
 template <class T>
 class FoldedSeriesActivation {
  public:
+  using Scalar = T;
+
   Parameter<T> weight;  // (C, 1, 2n + 1, 2n + 1)
   Parameter<T> bias;    // (C)
 

@@ -30,9 +30,9 @@ inline std::optional<VanillaNetTraits> vanillanet_traits(const StateDict& tensor
   VanillaNetTraits traits;
   const auto extent = [&](const std::string& name, std::size_t rank, std::size_t i) {
     const StoredTensor* tensor = tensors.find(name);
-    require(tensor && tensor->extents.rank() == rank && tensor->extents.elements() > 0, tensors.source,
-            ": looks like a VanillaNet, but ", name, " is ",
-            tensor ? concatenate("of shape ", to_string(tensor->extents)) : std::string("missing"));
+    if (!tensor) fail(tensors.source, ": looks like a VanillaNet, but ", name, " is missing");
+    require(tensor->extents.rank() == rank && tensor->extents.elements() > 0, tensors.source,
+            ": looks like a VanillaNet, but ", name, " is of shape ", tensor->extents);
     return tensor->extents[i];
   };
   std::string first, last, conv, series;
@@ -54,8 +54,8 @@ inline std::optional<VanillaNetTraits> vanillanet_traits(const StateDict& tensor
   traits.config.classes = extent(last, 4, 0);
   // The tensors that tell the sizes must hold all of their numbers: a file of kilobytes shall not ask for gigabytes.
   const auto require_inputs = [&](const std::string& name, Index inputs) {
-    require(extent(name, 4, 1) == inputs, tensors.source, ": ", name, " is of shape ",
-            to_string(tensors.at(name).extents), "; expected ", inputs, " inputs");
+    require(extent(name, 4, 1) == inputs, tensors.source, ": ", name, " is of shape ", tensors.at(name).extents,
+            "; expected ", inputs, " inputs");
   };
   for (Index i = 0; tensors.find(concatenate("stages.", i, conv)); ++i) {
     require_inputs(concatenate("stages.", i, conv), traits.config.widths.back());
@@ -64,7 +64,7 @@ inline std::optional<VanillaNetTraits> vanillanet_traits(const StateDict& tensor
   const bool is_merged = traits.form == Form::folded && !traits.keeps_activations;
   require_inputs(last, is_merged ? traits.config.widths.back() : traits.config.classes);
   require(extent(series, 4, 0) == traits.config.widths.front() && extent(series, 4, 3) == extent(series, 4, 2),
-          tensors.source, ": ", series, " is of shape ", to_string(tensors.at(series).extents), "; expected (",
+          tensors.source, ": ", series, " is of shape ", tensors.at(series).extents, "; expected (",
           traits.config.widths.front(), ", 1, k, k)");
   return traits;
 }
@@ -76,24 +76,26 @@ inline std::string join(const std::vector<Index>& numbers) {
 }
 
 /// How unlike two lists of widths are: positions that differ, and those that only one has.
-inline std::size_t unlikeness(const std::vector<Index>& a, const std::vector<Index>& b) {
-  std::size_t count = std::max(a.size(), b.size()) - std::min(a.size(), b.size());
-  for (std::size_t i = 0; i < std::min(a.size(), b.size()); ++i) count += a[i] == b[i] ? 0 : 1;
-  return count;
+inline Index unlikeness(const std::vector<Index>& a, const std::vector<Index>& b) {
+  const std::size_t shorter = std::min(a.size(), b.size());
+  std::size_t count = std::max(a.size(), b.size()) - shorter;
+  for (std::size_t i = 0; i < shorter; ++i) count += a[i] == b[i] ? 0 : 1;
+  return static_cast<Index>(count);
 }
 
 /// The row that a VanillaNet's widths belong to; where several do, the one that the file itself names.
 inline const Variant& vanillanet_row(const StateDict& tensors, const std::vector<Index>& widths) {
-  std::vector<const Variant*> rows;
-  for (const Variant& variant : variants()) {
-    if (std::holds_alternative<VanillaNetConfig>(variant.config)) rows.push_back(&variant);
-  }
   const auto widths_of = [](const Variant* row) -> const auto& {
     return std::get<VanillaNetConfig>(row->config).widths;
   };
-  std::vector<const Variant*> same;
-  std::copy_if(rows.begin(), rows.end(), std::back_inserter(same),
-               [&](const Variant* row) { return widths_of(row) == widths; });
+  std::vector<const Variant*> rows, same;
+  std::vector<Index> distances;
+  for (const Variant& variant : variants()) {
+    if (!std::holds_alternative<VanillaNetConfig>(variant.config)) continue;
+    rows.push_back(&variant);
+    distances.push_back(unlikeness(widths_of(&variant), widths));
+    if (distances.back() == 0) same.push_back(&variant);
+  }
   if (same.size() == 1) return *same.front();
   const auto named = tensors.metadata.find("plainnet.model");
   std::string candidates;
@@ -103,12 +105,12 @@ inline const Variant& vanillanet_row(const StateDict& tensors, const std::vector
   }
   require(same.empty(), tensors.source, ": its tensors fit ", candidates,
           ", which differ only in strides and pooling: name the model");
-  std::stable_sort(rows.begin(), rows.end(), [&](const Variant* a, const Variant* b) {
-    return unlikeness(widths_of(a), widths) < unlikeness(widths_of(b), widths);
-  });
+  const std::vector<std::size_t> nearest = ascending(distances, 2);
+  const Variant* const first = rows[nearest[0]];
+  const Variant* const second = rows[nearest[1]];
   fail(tensors.source, ": a VanillaNet of widths ", join(widths),
-       ", which is none of the known variants; the nearest are ", rows[0]->name, " (", join(widths_of(rows[0])),
-       ") and ", rows[1]->name, " (", join(widths_of(rows[1])), ")");
+       ", which is none of the known variants; the nearest are ", first->name, " (", join(widths_of(first)), ") and ",
+       second->name, " (", join(widths_of(second)), ")");
 }
 
 }  // namespace detail

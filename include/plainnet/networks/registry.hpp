@@ -8,6 +8,7 @@
 #include <variant>
 #include <vector>
 
+#include "plainnet/core/order.hpp"
 #include "plainnet/networks/parameters.hpp"
 #include "plainnet/networks/vanillanet_variants.hpp"
 
@@ -48,8 +49,9 @@ struct Variant {
 inline const std::vector<Variant>& variants() {
   static const std::vector<Variant> all = [] {
     std::vector<Variant> rows;
-    for (const VanillaNetVariant& row : vanillanet_variants()) {
-      rows.push_back({row.name, "VanillaNet", row.config, row.preprocessing, row.published_top1, row.checkpoint});
+    for (const VanillaNetVariant& row : vanillanet_variants) {
+      rows.push_back(
+          {std::string(row.name), "VanillaNet", row.config(), row.preprocessing, row.published_top1, row.checkpoint()});
     }
     return rows;
   }();
@@ -59,14 +61,14 @@ inline const std::vector<Variant>& variants() {
 namespace detail {
 
 /// Levenshtein distance: letters to add, drop or change to get from one name to the other.
-inline std::size_t edit_distance(std::string_view a, std::string_view b) {
-  std::vector<std::size_t> row(b.size() + 1);
-  for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
+inline Index edit_distance(std::string_view a, std::string_view b) {
+  std::vector<Index> row;
+  for (std::size_t j = 0; j <= b.size(); ++j) row.push_back(static_cast<Index>(j));
   for (std::size_t i = 1; i <= a.size(); ++i) {
-    std::size_t diagonal = row[0];
-    row[0] = i;
+    Index diagonal = row[0];
+    row[0] = static_cast<Index>(i);
     for (std::size_t j = 1; j <= b.size(); ++j) {
-      const std::size_t change = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
+      const Index change = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
       diagonal = row[j];
       row[j] = std::min({row[j] + 1, row[j - 1] + 1, change});
     }
@@ -78,16 +80,13 @@ inline std::size_t edit_distance(std::string_view a, std::string_view b) {
 
 /// The row of that name; Error with the nearest names if there is none.
 inline const Variant& variant_named(std::string_view name) {
-  std::vector<std::pair<std::size_t, const Variant*>> nearest;
+  std::vector<Index> distances;
   for (const Variant& variant : variants()) {
     if (variant.name == name) return variant;
-    nearest.emplace_back(detail::edit_distance(variant.name, name), &variant);
+    distances.push_back(detail::edit_distance(variant.name, name));
   }
-  std::stable_sort(nearest.begin(), nearest.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
   std::string names;
-  for (std::size_t i = 0; i < std::min<std::size_t>(3, nearest.size()); ++i) {
-    names += (i == 0 ? "" : ", ") + nearest[i].second->name;
-  }
+  for (const std::size_t i : ascending(distances, 3)) names += (names.empty() ? "" : ", ") + variants()[i].name;
   fail("unknown model '", name.substr(0, 100), "'; the nearest known are ", names);
 }
 

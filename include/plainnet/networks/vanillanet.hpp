@@ -83,6 +83,8 @@ struct IgnoreFeatures {
 
 template <class T>
 struct VanillaBlock {
+  using Scalar = T;
+
   Sequential<Conv2d<T>, BatchNorm2d<T>> conv1;  // 1×1, keeps the width
   LeakyRelu<T> act_learn;
   Sequential<Conv2d<T>, BatchNorm2d<T>> conv2;  // 1×1, to the next width
@@ -216,6 +218,8 @@ FoldedConv<T> folded_conv(const Conv2dSizes& first, Index out_channels, double s
 
 template <class T>
 struct FoldedVanillaBlock {
+  using Scalar = T;
+
   FoldedConv<T> conv;
   VanillaPool<T> pool;
   FoldedSeriesActivation<T> act;
