@@ -29,10 +29,8 @@ inline void multiply_block(Index depth, const T* a, const T* b, const BlockResul
   using S = Simd<T>;
   using V = typename S::Vector;
   constexpr Index vectors = MatmulBlock<T>::vectors;
-  V total[rows][vectors];
-#pragma GCC unroll 16
+  V total[rows][vectors], portion[rows][vectors];  // in memory; only `sum` is in registers, so only its loops unroll
   for (Index r = 0; r < rows; ++r) {
-#pragma GCC unroll 2
     for (Index v = 0; v < vectors; ++v) total[r][v] = S::load(result.bias + v * S::lanes);
   }
   for (Index begin = 0; begin < depth; begin += terms_in_portion) {
@@ -62,12 +60,13 @@ inline void multiply_block(Index depth, const T* a, const T* b, const BlockResul
 #pragma GCC unroll 16
     for (Index r = 0; r < rows; ++r) {
 #pragma GCC unroll 2
-      for (Index v = 0; v < vectors; ++v) total[r][v] = S::add(total[r][v], sum[r][v]);
+      for (Index v = 0; v < vectors; ++v) portion[r][v] = sum[r][v];
+    }
+    for (Index r = 0; r < rows; ++r) {
+      for (Index v = 0; v < vectors; ++v) total[r][v] = S::add(total[r][v], portion[r][v]);
     }
   }
-#pragma GCC unroll 16
   for (Index r = 0; r < rows; ++r) {
-#pragma GCC unroll 2
     for (Index v = 0; v < vectors; ++v) {
       V x = total[r][v];
       if (result.slope) {
