@@ -6,8 +6,8 @@
 #include <optional>
 
 #include "plainnet/fold/fold.hpp"
+#include "plainnet/io/checkpoint.hpp"
 #include "plainnet/io/load.hpp"
-#include "plainnet/io/safetensors.hpp"
 #include "plainnet/networks/recognize.hpp"
 
 namespace plainnet {
@@ -15,6 +15,7 @@ namespace plainnet {
 struct ModelOptions {
   std::string variant = {};          // of variants(); empty: told from the tensors
   std::optional<double> slope = {};  // of annealed activations; none: the file's own, else 1
+  std::string key = {};              // of the entry of a PyTorch checkpoint, see TorchOptions; empty: the usual ones
 };
 
 /// A checkpoint that was opened and recognised, its tensors not yet read.
@@ -72,8 +73,9 @@ inline Model open_model(StateDict tensors, const ModelOptions& options = {}) {
   return {std::move(tensors), recognized, slope};
 }
 
+/// Opens a checkpoint of any kind, see open_checkpoint(). `tensors.entry` of the result is the entry that was used.
 inline Model open_model(const std::filesystem::path& path, const ModelOptions& options = {}) {
-  return open_model(open_safetensors(path), options);
+  return open_model(open_checkpoint(path, {.key = options.key}), options);
 }
 
 /// The network as trained. Error if the file holds the folded form, or tensors are missing, unexpected or misshapen.

@@ -76,6 +76,7 @@ class StateDict {
   };
 
   std::string source = "memory";  ///< names the checkpoint in messages: its path
+  std::string entry;              ///< of a training run: the key that holds these tensors; empty: they are at the top
   std::map<std::string, std::string> metadata;
 
   /// Error if the name is taken, or if the bytes are not as many as the extents and the format need.
