@@ -105,7 +105,7 @@ inline std::string tuple(const std::vector<std::string>& values) {
   for (const std::string& value : values) bytes += value;
   return bytes + "t";
 }
-inline std::string tuple(const std::vector<std::int64_t>& values) {
+inline std::string integers(const std::vector<std::int64_t>& values) {
   std::vector<std::string> texts;
   for (const std::int64_t value : values) texts.push_back(integer(value));
   return tuple(texts);
@@ -129,7 +129,7 @@ inline std::string storage(std::string_view key, std::int64_t count, std::string
 inline std::string tensor(const std::string& storage, std::int64_t offset, const std::vector<std::int64_t>& size,
                           const std::vector<std::int64_t>& stride) {
   return call(global("torch._utils", "_rebuild_tensor_v2"),
-              {storage, integer(offset), tuple(size), tuple(stride), "\x89", ordered({})});
+              {storage, integer(offset), integers(size), integers(stride), "\x89", ordered({})});
 }
 
 inline std::string pickle_of(const std::string& value) { return "\x80\x02" + value + "."; }
