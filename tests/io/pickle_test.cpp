@@ -1,6 +1,7 @@
 #include <chrono>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -115,6 +116,7 @@ TEST(Pickle, MakesOrderedDictionariesAndNotesAllElseDown) {
   EXPECT_EQ(run(global("torch", "know") + "K\1\x85R"), "opaque<torch.know,(1)>");
   EXPECT_EQ(run(global("torch", "knowno") + ")\x81}b"), "opaque<torch.knowno,()>");
   EXPECT_EQ(run("(K\1K\2tQ"), "ref<(1,2)>");
+  EXPECT_EQ(run("(K\1" + global("a", "B") + "tQ)\x81"), "opaque<ref<(1,a.B)>,()>");
 }
 
 TEST(Pickle, NeverExecutes) {
@@ -123,10 +125,13 @@ TEST(Pickle, NeverExecutes) {
   EXPECT_EQ(run(system), "opaque<posix.system,('touch /tmp/plainnet-was-here')>");
   EXPECT_EQ(run(system + ")R"), "opaque<opaque<posix.system,('touch /tmp/plainnet-was-here')>,()>");
   EXPECT_EQ(run(system + "(K\1K\2uK\1K\2sK\3a(K\4eNb"), "opaque<posix.system,('touch /tmp/plainnet-was-here')>");
-  const auto [bytes, owner] = exact_copy(pickle_of(system + ")R"));
-  detail::ByteCursor cursor(bytes, "test");
-  const PickleTree tree = parse_pickle(cursor, known);
-  EXPECT_EQ(tree.global_name(tree.root()), "posix.system");
+  const std::string module = "(K\1" + global("a", "B") + "tQ";
+  for (const auto& [body, name] : {std::pair{system + ")R", "posix.system"}, {module + ")\x81", "a.B"}}) {
+    const auto [bytes, owner] = exact_copy(pickle_of(body));
+    detail::ByteCursor cursor(bytes, "test");
+    const PickleTree tree = parse_pickle(cursor, known);
+    EXPECT_EQ(tree.global_name(tree.root()), name);
+  }
 }
 
 TEST(Pickle, TellsWhereAValueWasMade) {

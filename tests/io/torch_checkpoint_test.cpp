@@ -97,13 +97,14 @@ TEST(TorchCheckpoint, TakesTheEntryThatIsAskedFor) {
 }
 
 TEST(TorchCheckpoint, RowMajorTensorsAreNotCopied) {
-  const std::string file = file_with(3, {2, 3}, {3, 1});
-  const auto [bytes, owner] = exact_copy(file);
-  const StateDict tensors = parse_torch_checkpoint(bytes, "test", {}, owner);
-  const std::span<const std::byte> found = tensors.at("x").bytes;
-  EXPECT_GE(found.data(), bytes.data());
-  EXPECT_LE(found.data() + found.size(), bytes.data() + bytes.size());
-  EXPECT_EQ(tensors.at("x").owner, owner);
+  for (const std::string& file : {file_with(3, {2, 3}, {3, 1}), file_with(3, {1, 6, 1}, {77, 1, 77})}) {
+    const auto [bytes, owner] = exact_copy(file);
+    const StateDict tensors = parse_torch_checkpoint(bytes, "test", {}, owner);
+    const std::span<const std::byte> found = tensors.at("x").bytes;
+    EXPECT_GE(found.data(), bytes.data());
+    EXPECT_LE(found.data() + found.size(), bytes.data() + bytes.size());
+    EXPECT_EQ(tensors.at("x").owner, owner);
+  }
 }
 
 TEST(TorchCheckpoint, TensorsOutliveEverythingElse) {
@@ -148,6 +149,7 @@ TEST(TorchTensors, MayNotReachOutsideTheirStorage) {
            {0, {2}, {12}},
            {0, {2, 2}, {11, 1}},
            {0, {3, 2}, {huge, 1}},
+           {0, {5}, {huge}},  // 4 · 2^62 is 0 in 64 bits
            {huge, {1}, {1}},
            {most, {1}, {1}},
            {most, {2}, {most}},
@@ -183,6 +185,10 @@ TEST(TorchTensors, HaveNaturalNumbersForAllSizes) {
   expect_refused(with({twelve_floats, integer(0), "]", integers({1})}), "the size is a list, not a tuple");
   expect_refused(with({storage("0", 12, "QInt8Storage"), integer(0), integers({1}), integers({1})}),
                  "its storage is not one that plainnet reads: torch.QInt8Storage");
+  const std::string odd = call(global("torch", "FloatStorage"), {});
+  expect_refused(with({tuple({text("storage"), odd, text("0"), text("cpu"), integer(12)}) + "Q", integer(0),
+                       integers({1}), integers({1})}),
+                 "its storage is not one that plainnet reads");
   expect_refused(with({storage("0", -12), integer(0), integers({1}), integers({1})}), "the storage size is -12");
   expect_refused(with({storage("0", 1LL << 61), integer(0), integers({1}), integers({1})}), "overflows");
 }
@@ -392,6 +398,16 @@ TEST(TorchStream, HasViewsOfStorages) {
   expect_refused(file(4, 3, 1, 3), "reaches outside its storage of 3 numbers");
   expect_refused(file(10, 3, 0, 1), "a view of 3 numbers from 10 in a storage of 12");
   expect_refused(file(13, 0, 0, 1), "a view of 0 numbers from 13");
+}
+
+TEST(TorchStream, MayHoldModulesBesideTheirWeights) {
+  const std::string code =
+      tuple({text("module"), global("models", "Net"), text("net.py"), text("class Net: ...")}) + "Q";
+  const std::string module = code + ")\x81" + dictionary({{"_parameters", "}"}}) + "b";
+  const std::string weights = ordered({{"x", tensor(storage("0", 12), 0, {12}, {1})}});
+  EXPECT_EQ(parse_torch(stream_of(dictionary({{"model", module}, {"state_dict", weights}}), twelve)).entry,
+            "state_dict");
+  expect_refused(stream_of(module), "the result of models.Net, which is not called");
 }
 
 TEST(TorchStream, RefusesWhatDoesNotAddUp) {

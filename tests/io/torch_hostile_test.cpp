@@ -29,9 +29,9 @@ namespace {
 
 /// Refused with this reason, and in little time.
 void expect_refused(std::string_view file, std::string_view reason, const TorchOptions& options = {}) {
-  const auto [bytes, owner] = exact_copy(file);
+  const auto copy = exact_copy(file);
   const auto begin = std::chrono::steady_clock::now();
-  const std::string message = error_of([&] { parse_torch_checkpoint(bytes, "test", options, owner); });
+  const std::string message = error_of([&] { parse_torch_checkpoint(copy.first, "test", options, copy.second); });
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
   EXPECT_NE(message.find(reason), message.npos) << "expected \"" << reason << "\", found \"" << message << "\"";
   EXPECT_LT(message.size(), 500u);

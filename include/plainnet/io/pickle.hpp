@@ -28,9 +28,9 @@ namespace plainnet {
 struct PickleLimits {
   std::size_t bytes = std::size_t{10} << 20;  ///< never above 4 GiB
   std::size_t operations = 4'000'000;
-  std::size_t values = 1'000'000;
+  std::size_t values = 500'000;   ///< a tensor takes about 15
   std::size_t items = 4'000'000;  ///< places in all containers together
-  std::size_t stack = 1'000'000;
+  std::size_t stack = 500'000;
   std::size_t memo = 100'000;  ///< one more than the largest number
   std::size_t nesting = 64;    ///< of containers and calls; never above 255
 };
@@ -315,7 +315,10 @@ class PickleMachine {
     const PickleId callee = top(2).front();
     const PickleId arguments = top(2).back();
     const Kind kind = node(callee).kind;
-    if (kind != Kind::global && kind != Kind::opaque) refuse(kind_of(callee), " cannot be called");
+    // The old form refers to the class of a module like to a storage.
+    if (kind != Kind::global && kind != Kind::opaque && kind != Kind::persistent) {
+      refuse(kind_of(callee), " cannot be called");
+    }
     if (node(arguments).kind != Kind::tuple) refuse("the arguments are ", kind_of(arguments), ", not a tuple");
     if (is_global(callee, "collections.OrderedDict")) return push_ordered_dictionary(arguments);
     const bool is_known =

@@ -86,9 +86,18 @@ class PickleTree {
   }
   std::size_t item_count(PickleId id) const { return has_items(kind(id)) ? nodes_[id].items.count : 0; }
 
-  /// "MODULE.NAME" of a global, and of the global behind a call or an opaque value; empty for the other kinds.
+  /// "MODULE.NAME" of a global, of the global behind a call or an opaque value, and of the class that a reference names
+  /// second; empty for all else.
   std::string global_name(PickleId id) const {
-    while (kind(id) == PickleKind::call || kind(id) == PickleKind::opaque) id = items(id).front();  // ids only fall
+    for (;;) {  // each turn leads to a value made earlier
+      if (kind(id) == PickleKind::call || kind(id) == PickleKind::opaque) {
+        id = items(id).front();
+      } else if (kind(id) == PickleKind::persistent && item_count(items(id).front()) > 1) {
+        id = items(items(id).front())[1];
+      } else {
+        break;
+      }
+    }
     if (kind(id) != PickleKind::global) return {};
     std::string name(text(id));
     std::replace(name.begin(), name.end(), '\n', '.');

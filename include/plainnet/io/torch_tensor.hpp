@@ -157,6 +157,7 @@ class TorchReader {
     if (tree_.kind(reference) != PickleKind::persistent) return {};
     const std::vector<PickleId> parts = tree_.items(tree_.items(reference).front());
     if (parts.size() < 5 || parts.size() > 6 || !tree_.is_text(parts[0], "storage")) return {};
+    if (tree_.kind(parts[1]) != PickleKind::global) return {};
     const std::optional<NumberFormat> format = find_torch_format(torch_storages, tree_.global_name(parts[1]));
     if (!format) return {};
     if (tree_.kind(parts[2]) != PickleKind::text) refuse(parts[2], "the key of a storage is no text");
@@ -215,7 +216,8 @@ class TorchReader {
 
   NumberFormat dtype(PickleId id) const {
     const std::string name = tree_.global_name(id);
-    const std::optional<NumberFormat> format = find_torch_format(torch_dtypes, name);
+    std::optional<NumberFormat> format;
+    if (tree_.kind(id) == PickleKind::global) format = find_torch_format(torch_dtypes, name);
     if (!format) refuse(id, "the number format ", name.empty() ? "of it" : printable(name), " is not known");
     return *format;
   }

@@ -33,19 +33,30 @@ struct ZipLimits {
 
 namespace detail {
 
-/// The CRC-32 of zip: polynomial 0xEDB88320, all ones before and inverted after.
+/// The CRC-32 of zip: polynomial 0xEDB88320, all ones before and inverted after. Eight bytes at a time, by eight
+/// tables: a pickle of the largest size that is accepted would otherwise take 30 ms.
 inline std::uint32_t crc32(std::span<const std::byte> bytes) {
-  static const std::array<std::uint32_t, 256> table = [] {
-    std::array<std::uint32_t, 256> rows{};
+  using Tables = std::array<std::array<std::uint32_t, 256>, 8>;
+  static const Tables tables = [] {
+    Tables made{};
     for (std::uint32_t i = 0; i < 256; ++i) {
       std::uint32_t row = i;
       for (int bit = 0; bit < 8; ++bit) row = (row >> 1) ^ (row % 2 == 1 ? 0xEDB88320u : 0u);
-      rows[i] = row;
+      made[0][i] = row;
     }
-    return rows;
+    for (std::size_t k = 1; k < 8; ++k) {
+      for (std::size_t i = 0; i < 256; ++i) made[k][i] = (made[k - 1][i] >> 8) ^ made[0][made[k - 1][i] & 0xFF];
+    }
+    return made;
   }();
   std::uint32_t sum = ~std::uint32_t{0};
-  for (const std::byte byte : bytes) sum = (sum >> 8) ^ table[(sum ^ std::to_integer<std::uint32_t>(byte)) & 0xFF];
+  std::size_t i = 0;
+  for (; i + 8 <= bytes.size(); i += 8) {
+    const std::uint64_t next = read_unaligned<std::uint64_t>(bytes.data() + i) ^ sum;
+    sum = 0;
+    for (std::size_t k = 0; k < 8; ++k) sum ^= tables[7 - k][(next >> (8 * k)) & 0xFF];
+  }
+  for (; i < bytes.size(); ++i) sum = (sum >> 8) ^ tables[0][(sum ^ std::to_integer<std::uint32_t>(bytes[i])) & 0xFF];
   return ~sum;
 }
 
