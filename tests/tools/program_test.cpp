@@ -13,8 +13,8 @@ using test::expect_wrong_usage;
 using test::Outcome;
 using test::run;
 
-const std::vector<std::string> commands = {"models",  "classify", "infer", "preprocess", "fold",
-                                           "inspect", "verify",   "bench", "eval"};
+const std::vector<std::string> commands = {"models",  "classify", "infer",  "preprocess", "fold",
+                                           "convert", "inspect",  "verify", "bench",      "eval"};
 
 TEST(Program, PrintsItsVersion) {
   const Outcome outcome = run({"--version"});
@@ -32,12 +32,14 @@ TEST(Program, ListsItsCommandsInItsHelp) {
 TEST(Program, HasHelpForEveryCommand) {
   const std::vector<std::vector<std::string>> options = {
       {"--json"},
-      {"--weights", "--model", "--labels", "--top", "--threads", "--json", "--slope"},
-      {"--weights", "--model", "--input", "--output", "--features", "--no-fold", "--double", "--slope", "--threads"},
+      {"--weights", "--key", "--model", "--labels", "--top", "--threads", "--json", "--slope"},
+      {"--weights", "--key", "--model", "--input", "--output", "--features", "--no-fold", "--double", "--slope",
+       "--threads"},
       {"--model", "--size", "--crop", "--mode", "--output"},
-      {"--model", "--slope", "--threads", "--json"},
-      {"--json"},
-      {"--model", "--slope", "--threads", "--size"},
+      {"--key", "--model", "--slope", "--threads", "--json"},
+      {"--key", "--half", "--json"},
+      {"--key", "--json"},
+      {"--key", "--model", "--slope", "--threads", "--size"},
       {"--model", "--all", "--weights", "--threads", "--batch", "--size", "--seconds", "--json"},
       {"--weights", "--model", "--labels", "--threads", "--json"}};
   for (std::size_t i = 0; i < commands.size(); ++i) {

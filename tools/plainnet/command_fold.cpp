@@ -31,6 +31,7 @@ Json receipt_json(const FoldArguments& arguments, const Model& model, const Fold
   for (const Merge& merge : receipt.merges) merges.push_back({{"rule", merge.rule}, {"count", merge.count}});
   return {{"file", arguments.weights.weights},
           {"output", arguments.output},
+          {"entry", model.tensors.entry.empty() ? Json(nullptr) : Json(model.tensors.entry)},
           {"model", model.variant().name},
           {"slope", model.slope},
           {"operations_merged", operations_merged(receipt)},
@@ -55,6 +56,9 @@ std::string receipt_text(const FoldArguments& arguments, const Model& model, con
   text += concatenate("largest difference  ", scientific(receipt.largest_difference), " of logits up to ",
                       scientific(receipt.largest_logit), ", on a probe input of ", receipt.probe.height, " x ",
                       receipt.probe.width, '\n');
+  if (!model.tensors.entry.empty()) {
+    text += concatenate("weights of entry    ", on_one_line(model.tensors.entry), '\n');
+  }
   if (model.slope != 1.0) {
     text += concatenate("slope               ", fixed(model.slope, 6), ", so the annealed activations stay\n");
   }
@@ -90,6 +94,7 @@ Command fold_command(CLI::App& program) {
   line->add_option("output", arguments->output, "File to write: folded weights under the published deploy names")
       ->type_name("OUT.safetensors")
       ->required();
+  add_key(line, arguments->weights.key);
   add_model(line, arguments->weights.model);
   add_slope(line, arguments->weights.slope);
   add_threads(line, arguments->threads);

@@ -95,7 +95,10 @@ int infer(const InferArguments& arguments) {
 Command infer_command(CLI::App& program) {
   CLI::App* const line = program.add_subcommand("infer", "Run a network on a tensor");
   const auto arguments = std::make_shared<InferArguments>();
-  line->add_option("--weights", arguments->weights.weights, "Checkpoint, safetensors")->type_name("F")->required();
+  line->add_option("--weights", arguments->weights.weights, "Checkpoint, safetensors or PyTorch")
+      ->type_name("F")
+      ->required();
+  add_key(line, arguments->weights.key);
   add_model(line, arguments->weights.model);
   add_slope(line, arguments->weights.slope);
   line->add_option("--input", arguments->input, "File with the tensor \"input\" (N, 3, H, W), of any floating format")

@@ -11,6 +11,7 @@ namespace {
 
 struct InspectArguments {
   std::string file;
+  std::string key;
   bool json = false;
 };
 
@@ -46,9 +47,10 @@ bool is_finite(const StoredTensor& tensor) {
 }
 
 Json finding_json(const InspectArguments& arguments, const StateDict& tensors, const Finding& finding) {
-  Json result = {{"file", arguments.file},  {"model", nullptr}, {"form", nullptr},    {"classes", nullptr},
-                 {"parameters", nullptr},   {"macs", nullptr},  {"problem", nullptr}, {"metadata", tensors.metadata},
-                 {"tensors", Json::array()}};
+  Json result = {{"file", arguments.file},       {"entry", nullptr},        {"model", nullptr}, {"form", nullptr},
+                 {"classes", nullptr},           {"parameters", nullptr},   {"macs", nullptr},  {"problem", nullptr},
+                 {"metadata", tensors.metadata}, {"tensors", Json::array()}};
+  if (!tensors.entry.empty()) result["entry"] = tensors.entry;
   if (finding.network) {
     result["model"] = finding.network->variant->name;
     result["form"] = finding.network->form == Form::folded ? "folded" : "trained";
@@ -71,6 +73,7 @@ std::string finding_text(const Json& found) {
   const auto line = [&](std::string_view title, const std::string& value) {
     text += concatenate("  ", title, std::string(15 - title.size(), ' '), value, '\n');
   };
+  if (!found["entry"].is_null()) line("entry", on_one_line(found["entry"].get<std::string>()));
   if (!found["model"].is_null()) {
     line("model", concatenate(found["model"].get<std::string>(), ", ", found["form"].get<std::string>(), " form, ",
                               found["classes"].get<Index>(), " classes"));
@@ -96,7 +99,7 @@ std::string finding_text(const Json& found) {
 }
 
 int inspect(const InspectArguments& arguments) {
-  const StateDict tensors = open_safetensors(arguments.file);
+  const StateDict tensors = open_checkpoint(arguments.file, {.key = arguments.key});
   const Json found = finding_json(arguments, tensors, find_network(tensors));
   arguments.json ? print_json(found) : print(finding_text(found));
   return success;
@@ -107,7 +110,8 @@ int inspect(const InspectArguments& arguments) {
 Command inspect_command(CLI::App& program) {
   CLI::App* const line = program.add_subcommand("inspect", "List what a checkpoint holds and tell which network it is");
   const auto arguments = std::make_shared<InspectArguments>();
-  line->add_option("file", arguments->file, "Checkpoint, safetensors")->type_name("F")->required();
+  line->add_option("file", arguments->file, "Checkpoint, safetensors or PyTorch")->type_name("F")->required();
+  add_key(line, arguments->key);
   add_json(line, arguments->json, "Print one JSON object");
   line->footer("A file that is no known network is listed too; \"problem\" then says why not.");
   return {line, [arguments] { return inspect(*arguments); }};

@@ -66,6 +66,7 @@ inline void add_json(CLI::App* line, bool& json, const char* what = "Print JSON,
 /// Which weights, and how they are to be understood.
 struct WeightsOptions {
   std::string weights = {};  // path; empty: the digits model
+  std::string key = {};      // entry of a training checkpoint; empty: the usual ones
   std::string model = {};    // empty: told from the tensors
   std::optional<double> slope = {};
 };
@@ -81,10 +82,20 @@ inline void add_slope(CLI::App* line, std::optional<double>& slope) {
       ->check(number_in(0.0, 1.0));
 }
 
-/// --weights with the built-in digits model as the default, --model and --slope.
+inline void add_key(CLI::App* line, std::string& key) {
+  line->add_option(
+          "--key", key,
+          "Entry of a training checkpoint that holds the weights, dots for entries in entries; without it, the\n"
+          "first of state_dict_ema, model_ema, state_dict and model, else the whole file")
+      ->type_name("K");
+}
+
+/// --weights with the built-in digits model as the default, --key, --model and --slope.
 inline void add_weights(CLI::App* line, WeightsOptions& options) {
-  line->add_option("--weights", options.weights, "Checkpoint, safetensors; without it, the built-in digits model")
+  line->add_option("--weights", options.weights,
+                   "Checkpoint, safetensors or PyTorch; without it, the built-in digits model")
       ->type_name("F");
+  add_key(line, options.key);
   add_model(line, options.model);
   add_slope(line, options.slope);
 }

@@ -124,6 +124,7 @@ Command verify_command(CLI::App& program) {
   CLI::App* const line = program.add_subcommand("verify", "Check the engine's answers against the readable layers");
   const auto arguments = std::make_shared<VerifyArguments>();
   line->add_option("file", arguments->weights.weights, "Checkpoint, trained or folded")->type_name("F")->required();
+  add_key(line, arguments->weights.key);
   add_model(line, arguments->weights.model);
   add_slope(line, arguments->weights.slope);
   add_threads(line, arguments->threads);

@@ -10,6 +10,7 @@ Command classify_command(CLI::App& program);
 Command infer_command(CLI::App& program);
 Command preprocess_command(CLI::App& program);
 Command fold_command(CLI::App& program);
+Command convert_command(CLI::App& program);
 Command inspect_command(CLI::App& program);
 Command verify_command(CLI::App& program);
 Command bench_command(CLI::App& program);

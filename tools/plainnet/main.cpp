@@ -33,9 +33,9 @@ int run(int argc, char** argv) {
       "Results go to standard output, messages to standard error.\n"
       "Exit code: 0 success, 1 failure, 2 wrong usage.");
   const Command commands[] = {
-      models_command(program),     classify_command(program), infer_command(program),
-      preprocess_command(program), fold_command(program),     inspect_command(program),
-      verify_command(program),     bench_command(program),    eval_command(program),
+      models_command(program), classify_command(program), infer_command(program),   preprocess_command(program),
+      fold_command(program),   convert_command(program),  inspect_command(program), verify_command(program),
+      bench_command(program),  eval_command(program),
   };
   try {
     program.parse(argc, argv);

@@ -4,6 +4,7 @@
 #include "command_line.hpp"
 #include "digits_model.hpp"
 #include "network_sizes.hpp"
+#include "plainnet/io/checkpoint.hpp"
 #include "plainnet/io/labels.hpp"
 
 namespace plainnet::program {
@@ -11,7 +12,7 @@ namespace plainnet::program {
 /// Recognised, and checked to fit before memory is asked for: a file of kilobytes can claim a million classes.
 inline Model open_weights(const WeightsOptions& options) {
   StateDict tensors = options.weights.empty() ? parse_safetensors(digits_weights(), "the built-in digits model")
-                                              : open_safetensors(options.weights);
+                                              : open_checkpoint(options.weights, {.key = options.key});
   Model model = open_model(std::move(tensors), {.variant = options.model, .slope = options.slope});
   require_fit(model.tensors, model.recognized, model.slope);
   return model;
