@@ -24,12 +24,12 @@ template <class L>
 void time_layer(benchmark::State& state, const L& layer, Isa isa, const Shape& in_shape) {
   Program<float> program(isa);
   program.append(layer);
-  const Operation<float>& operation = *program.operations().front();
+  const Operation<float>& operation = *program.steps().front().operation;
   const Tensor<float> in = probe_input<float>(in_shape);
   Tensor<float> out(layer.output_shape(in_shape));
   ThreadPool pool(1);
-  AlignedVector<float> scratch(static_cast<std::size_t>(operation.scratch()));
-  const auto run = [&] { operation.run(in.view(), out.view(), scratch.data(), pool); };
+  AlignedVector<float> scratch(static_cast<std::size_t>(operation.scratch(in.shape(), 1)));
+  const auto run = [&] { operation.run(in.view(), nullptr, out.view(), scratch.data(), pool); };
   run();
   if (const double difference = disagreement(out, layer.forward(in)); !(difference < most_disagreement)) {
     return state.SkipWithError(concatenate("wrong by ", difference).c_str());

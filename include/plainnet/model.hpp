@@ -51,6 +51,11 @@ inline std::optional<double> stored_slope(const StateDict& tensors) {
 }
 
 inline double slope_of(const StateDict& tensors, const Recognized& recognized, std::optional<double> wanted) {
+  if (!std::holds_alternative<VanillaNetConfig>(recognized.config)) {
+    require(!wanted || *wanted == 1.0, recognized.variant->name, " has no annealed activations, so no slope of ",
+            wanted.value_or(1.0));
+    return 1.0;
+  }
   const std::optional<double> stored = stored_slope(tensors);
   const double slope = wanted.value_or(stored.value_or(1.0));
   require(slope >= 0.0 && slope <= 1.0, "a slope of annealed activations lies in 0 … 1, not at ", slope);
@@ -116,10 +121,15 @@ StateDict folded_state_dict(const Folded& network, const std::string& variant) {
   StateDict tensors = to_state_dict(network);
   tensors.metadata[std::string(detail::model_key)] = variant;
   tensors.metadata["format"] = "pt";
-  if (network.slope() != 1.0) {
-    char text[32];
-    const auto [end, error] = std::to_chars(text, text + sizeof text, network.slope());
-    tensors.metadata[std::string(detail::slope_key)] = std::string(text, end);
+  if constexpr (requires { network.slope(); }) {
+    if (network.slope() != 1.0) {
+      char text[32];
+      const auto [end, error] = std::to_chars(text, text + sizeof text, network.slope());
+      tensors.metadata[std::string(detail::slope_key)] = std::string(text, end);
+    }
+  }
+  if constexpr (requires { network.config().code; }) {
+    tensors.metadata[std::string(detail::code_key)] = detail::to_string(network.config().code);
   }
   return tensors;
 }

@@ -125,9 +125,9 @@ TYPED_TEST(ProgramOf, RunsTheActivationBetweenTwoConvolutions) {
 TEST(Program, LeavesTheIdentityOut) {
   Program<float> program(Isa::baseline);
   program.append(Identity<float>{});
-  EXPECT_TRUE(program.operations().empty());
+  EXPECT_TRUE(program.steps().empty());
   program.append(Sequential(GlobalAvgPool2d<float>{}, Identity<float>{}));
-  EXPECT_EQ(program.operations().size(), 1u);
+  EXPECT_EQ(program.steps().size(), 1u);
 }
 
 TEST(Program, NamesTheOutputOfItsLastOperation) {

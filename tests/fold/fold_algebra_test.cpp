@@ -1,8 +1,10 @@
+#include <array>
 #include <cmath>
 
 #include <gtest/gtest.h>
 
 #include "plainnet/fold/fold_algebra.hpp"
+#include "support/compare.hpp"
 #include "support/random.hpp"
 
 namespace plainnet {
@@ -63,23 +65,46 @@ class FoldAlgebraOf : public testing::Test {};
 using Scalars = testing::Types<float, double>;
 TYPED_TEST_SUITE(FoldAlgebraOf, Scalars);
 
-TYPED_TEST(FoldAlgebraOf, ScaleOutputsScalesFiltersAndBias) {
+TYPED_TEST(FoldAlgebraOf, AffineAroundIsAffineLinearAffine) {
   using T = TypeParam;
   test::Random random(2);
-  for (const auto& [out, in] : {std::pair<Index, Index>{1, 1}, {13, 7}, {5, 48}}) {
-    const Parameter<T> weight = random_matrix<T>(random, out, in);
+  for (const auto& [out, in, taps] : {std::array<Index, 3>{1, 1, 1}, {13, 7, 1}, {5, 48, 1}, {3, 5, 9}}) {
+    const Parameter<T> weight = random_matrix<T>(random, out, in * taps);
     const Vector bias = random_vector(random, out, -1, 1);
-    const ChannelAffine affine = random_affine(random, out);
-    Parameter<T> out_weight({out, in});
+    ChannelAffine before = random_affine(random, in);
+    if (taps > 1) before.shift = Vector(before.shift.size(), 0.0);
+    const ChannelAffine after = random_affine(random, out);
+    Parameter<T> out_weight({out, in * taps});
     Parameter<T> out_bias({out});
-    scale_outputs(affine, weight, bias, out_weight, out_bias);
+    affine_around(before, weight, bias, after, out_weight, &out_bias);
     for (Index o = 0; o < out; ++o) {
-      EXPECT_EQ(out_bias[o], static_cast<T>(at(affine.scale, o) * at(bias, o) + at(affine.shift, o))) << o;
-      for (Index i = 0; i < in; ++i) {
-        EXPECT_EQ(out_weight[o * in + i], static_cast<T>(at(affine.scale, o) * at(weight, o, i))) << o << ", " << i;
+      double sum = at(bias, o);
+      for (Index i = 0; i < in * taps; ++i) {
+        const double expected = at(after.scale, o) * at(weight, o, i) * at(before.scale, i / taps);
+        EXPECT_EQ(out_weight[o * in * taps + i], static_cast<T>(expected)) << o << ", " << i;
+        sum += at(weight, o, i) * at(before.shift, i / taps);
       }
+      EXPECT_NEAR(out_bias[o], at(after.scale, o) * sum + at(after.shift, o), test::rounding_error<T>(1, 2 * 50 + 1))
+          << o;
     }
   }
+}
+
+TEST(AffineAround, RefusesWhatIsNotExact) {
+  Parameter<float> weight({2, 18});
+  Parameter<float> bias({2});
+  const Vector none(2, 0.0);
+  const ChannelAffine identity = ChannelAffine::identity(2);
+  ChannelAffine shifted = identity;
+  shifted.shift[1] = 1.0;
+  const auto message = [&](const ChannelAffine& before, const Vector& b, const ChannelAffine& after, auto* out_bias) {
+    return test::error_of([&] { affine_around(before, weight, b, after, weight, out_bias); });
+  };
+  EXPECT_EQ(message(shifted, none, identity, &bias), "a shift does not fold into a convolution of more than one tap");
+  EXPECT_EQ(message(identity, none, shifted, static_cast<Parameter<float>*>(nullptr)), "this fold needs a bias");
+  EXPECT_EQ(message(identity, {0.0, 1.0}, identity, static_cast<Parameter<float>*>(nullptr)), "this fold needs a bias");
+  EXPECT_EQ(message(identity, Vector(3, 0.0), identity, &bias), "2 outputs, but a scale of 2 and a bias of 3");
+  EXPECT_EQ(message(ChannelAffine::identity(4), none, identity, &bias), "18 inputs, but a scale of 4");
 }
 
 struct ComposeRow {

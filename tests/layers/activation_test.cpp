@@ -67,6 +67,45 @@ TYPED_TEST(ActivationOf, LeakyReluOfSlopeOneIsTheIdentity) {
   EXPECT_FALSE(LeakyRelu<T>(0.0).is_identity());
 }
 
+// Values of x·Φ(x) to 17 digits, from the power series of Φ in rational numbers.
+TYPED_TEST(ActivationOf, GeluIsTheExactForm) {
+  using T = TypeParam;
+  const std::vector<std::pair<double, double>> values = {{-3, -0.0040496940948902835}, {-1, -0.15865525393145705},
+                                                         {-0.5, -0.15426876936299344}, {0.25, 0.14967658142073093},
+                                                         {1, 0.84134474606854293},     {3, 2.9959503059051098}};
+  for (const auto& [x, expected] : values) {
+    // Φ is a sum with 1 that loses bits where it is small.
+    const double tolerance = 4 * test::rounding_error<T>(1, std::abs(x));
+    EXPECT_NEAR(Gelu<T>{}(static_cast<T>(x)), expected, tolerance) << x;
+  }
+  EXPECT_EQ(Gelu<T>{}(T{0}), T{0});
+  EXPECT_EQ(Gelu<T>{}(this->infinity), this->infinity);
+  EXPECT_TRUE(std::isnan(this->of_nan(Gelu<T>{})));
+}
+
+TYPED_TEST(ActivationOf, SquaredReluSquaresAboveZero) {
+  using T = TypeParam;
+  const T inf = this->infinity;
+  EXPECT_EQ(this->results(SquaredRelu<T>{}), (std::vector<T>{0, 0, 0, 0, 0, 0, T{6.25}, inf, inf}));
+  EXPECT_TRUE(std::isnan(this->of_nan(SquaredRelu<T>{})));
+}
+
+TYPED_TEST(ActivationOf, StarReluScalesAndShiftsTheSquare) {
+  using T = TypeParam;
+  StarRelu<T> layer;
+  layer.scale[0] = T{-0.5};
+  layer.bias[0] = T{0.75};
+  EXPECT_EQ(layer(T{-2}), T{0.75});
+  EXPECT_EQ(layer(T{3}), T{-3.75});
+  EXPECT_TRUE(std::isnan(this->of_nan(layer)));
+  std::vector<std::string> names;
+  for_each_parameter(layer, [&](const std::string& name, auto& parameter, ParameterKind) {
+    EXPECT_EQ(parameter.extents(), Extents{1});
+    names.push_back(name);
+  });
+  EXPECT_EQ(names, (std::vector<std::string>{"scale", "bias"}));
+}
+
 TEST(ElementwiseLayer, HasNoParametersAndKeepsAnyShape) {
   const Shape shape{.batch = 2, .height = 0, .width = 3, .channels = 4};
   EXPECT_EQ(Relu<float>{}.output_shape(shape), shape);

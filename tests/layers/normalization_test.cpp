@@ -71,5 +71,44 @@ TEST(BatchNorm2d, KeepsTheShapeAndCountsNoMultiplyAdds) {
   EXPECT_EQ(test::error_of([&] { norm.output_shape({.channels = 5}); }), "a batch norm of 4 channels was given 5");
 }
 
+template <class T>
+class LayerNormOf : public testing::Test {};
+TYPED_TEST_SUITE(LayerNormOf, Scalars);
+
+static_assert(Layer<LayerNorm<float>, float> && Layer<Normalize<float>, float>);
+
+TYPED_TEST(LayerNormOf, NormalisesEachPixelOrEachMap) {
+  using T = TypeParam;
+  test::Random random(3);
+  for (const NormOver over : {NormOver::channels, NormOver::map}) {
+    for (const bool with_bias : {true, false}) {
+      for (const Index channels : {1, 3, 13, 64}) {
+        LayerNorm<T> norm(channels, over, 1e-3, with_bias);
+        random.fill_network(norm);
+        // Each image has a mean of its own, which must not reach the others.
+        Tensor<T> in = random.map<T>({.batch = 3, .height = 3, .width = 5, .channels = channels}, -3, 3);
+        in.matrix().bottomRows(15).array() += T{2};
+        const test::Map normal = test::reference_normalize(test::to_reference(in), over == NormOver::map, 1e-3);
+        const test::Map expected =
+            test::reference_affine(normal, Numbers(norm.weight), norm.bias ? Numbers(*norm.bias) : Numbers());
+        // A variance of eps at least: deviations of up to 6 become up to 6 / √0.001.
+        const double tolerance = test::rounding_error<T>(15 * channels + 6, 1.5 * 6 / std::sqrt(1e-3));
+        ASSERT_TRUE(test::near_everywhere(norm.forward(in), expected, tolerance)) << channels << " channels";
+      }
+    }
+  }
+}
+
+TEST(LayerNorm, NamesItsParametersAndRefusesOtherChannels) {
+  LayerNorm<float> norm(4, NormOver::map, 1e-5, false);
+  std::vector<std::string> names;
+  for_each_parameter(norm, [&](const std::string& name, auto&, ParameterKind kind) {
+    names.push_back(name);
+    EXPECT_EQ(kind, ParameterKind::learned);
+  });
+  EXPECT_EQ(names, std::vector<std::string>{"weight"});
+  EXPECT_EQ(test::error_of([&] { norm.forward(Tensor<float>({.channels = 5})); }), "a norm of 4 channels was given 5");
+}
+
 }  // namespace
 }  // namespace plainnet

@@ -1,31 +1,17 @@
-#include <algorithm>
-#include <cstdlib>
-
 #include <gtest/gtest.h>
 
+#include "networks/named_tensors.hpp"
 #include "plainnet/networks/recognize.hpp"
 #include "support/compare.hpp"
 
 namespace plainnet {
 namespace {
 
-/// Zeros without memory of their own: pages that nobody touches. A format of one byte a number keeps the largest small.
-StoredTensor zeros(const Extents& extents) {
-  constexpr std::size_t most = std::size_t{64} << 20;
-  static const std::shared_ptr<void> memory(std::calloc(most, 1), std::free);
-  const auto size = static_cast<std::size_t>(extents.elements());
-  require(size <= most, "a tensor of ", size, " bytes");
-  return {NumberFormat::f8_e4m3, extents, {static_cast<const std::byte*>(memory.get()), size}, memory};
-}
-
-using Named = std::vector<std::pair<std::string, Extents>>;
-
-StateDict to_checkpoint(const Named& tensors) {
-  StateDict checkpoint;
-  checkpoint.source = "file.safetensors";
-  for (const auto& [name, extents] : tensors) checkpoint.add(name, zeros(extents));
-  return checkpoint;
-}
+using test::expect_in;
+using test::Named;
+using test::to_checkpoint;
+using test::with;
+using test::without;
 
 void add_convolution(Named& tensors, const std::string& name, Index out, Index in, Index kernel = 1) {
   tensors.push_back({name + ".weight", {out, in, kernel, kernel}});
@@ -99,25 +85,9 @@ const VanillaNetConfig& config_of(const Recognized& recognized) {
 
 bool is_one_of_two_alike(const std::string& name) { return name.starts_with("vanillanet_13_x1_5"); }
 
-void expect_in(const std::string& text, std::string_view part) {
-  EXPECT_NE(text.find(part), std::string::npos) << "\"" << part << "\" is not in: " << text;
-}
+class RecognizeVanillaNets : public testing::TestWithParam<std::string> {};
 
-Named without(Named tensors, const std::string& name) {
-  std::erase_if(tensors, [&](const auto& tensor) { return tensor.first == name; });
-  return tensors;
-}
-
-Named with(Named tensors, const std::string& name, const Extents& extents) {
-  for (auto& tensor : tensors) {
-    if (tensor.first == name) tensor.second = extents;
-  }
-  return tensors;
-}
-
-class Recognize : public testing::TestWithParam<std::string> {};
-
-TEST_P(Recognize, FindsTheRowOfEveryForm) {
+TEST_P(RecognizeVanillaNets, FindsTheRowOfEveryForm) {
   const VanillaNetConfig& config = config_of(GetParam());
   struct Case {
     Named tensors;
@@ -150,10 +120,10 @@ TEST_P(Recognize, FindsTheRowOfEveryForm) {
 
 std::vector<std::string> all_names() {
   std::vector<std::string> names;
-  for (const Variant& variant : variants()) names.push_back(variant.name);
+  for (const VanillaNetVariant& variant : vanillanet_variants) names.emplace_back(variant.name);
   return names;
 }
-INSTANTIATE_TEST_SUITE_P(Variants, Recognize, testing::ValuesIn(all_names()),
+INSTANTIATE_TEST_SUITE_P(Variants, RecognizeVanillaNets, testing::ValuesIn(all_names()),
                          [](const auto& row) { return row.param; });
 
 TEST(RecognizeVanillaNet, LeavesClassesActNumAndInputChannelsToTheFile) {

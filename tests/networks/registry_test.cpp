@@ -1,3 +1,5 @@
+#include <set>
+
 #include <gtest/gtest.h>
 
 #include "plainnet/networks/registry.hpp"
@@ -7,20 +9,29 @@ namespace plainnet {
 namespace {
 
 TEST(Variants, AreTheRowsOfAllFamilies) {
-  ASSERT_EQ(variants().size(), vanillanet_variants.size());
-  for (std::size_t i = 0; i < variants().size(); ++i) {
-    const Variant& variant = variants()[i];
-    const VanillaNetVariant& row = vanillanet_variants[i];
+  ASSERT_EQ(variants().size(), vanillanet_variants.size() + metaformer_variants.size());
+  std::size_t i = 0;
+  const auto expect_row = [&](const auto& row, std::string_view family, const Preprocessing& preprocessing,
+                              Form published) {
+    const Variant& variant = variants()[i++];
     EXPECT_EQ(variant.name, row.name);
-    EXPECT_EQ(variant.family, "VanillaNet");
-    EXPECT_EQ(std::get<VanillaNetConfig>(variant.config), row.config());
-    EXPECT_EQ(variant.preprocessing, row.preprocessing);
+    EXPECT_EQ(variant.family, family);
+    EXPECT_EQ(variant.config, NetworkConfig(row.config()));
+    EXPECT_EQ(variant.preprocessing, preprocessing);
     EXPECT_EQ(variant.published_top1, row.published_top1);
     EXPECT_EQ(variant.checkpoint, row.checkpoint());
-    const Index size = row.preprocessing.size;
+    EXPECT_EQ(variant.published_form, published);
+    const Index size = preprocessing.size;
     EXPECT_EQ(variant.input_shape(), (Shape{.batch = 1, .height = size, .width = size, .channels = 3}));
     EXPECT_EQ(variant.input_shape(5).batch, 5);
-  }
+  };
+  for (const auto& row : vanillanet_variants) expect_row(row, "VanillaNet", row.preprocessing, Form::folded);
+  for (const auto& row : metaformer_variants) expect_row(row, row.family(), row.preprocessing(), Form::trained);
+}
+
+TEST(Variants, HaveNamesOfTheirOwn) {
+  std::set<std::string> names;
+  for (const Variant& variant : variants()) EXPECT_TRUE(names.insert(variant.name).second) << variant.name;
 }
 
 TEST(VariantNamed, FindsEveryRow) {
@@ -56,6 +67,11 @@ TEST(MakeNetworks, TakeTheConfigurationAndTheSlope) {
   const auto folded = std::get<FoldedVanillaNet<double>>(make_folded<double>(config));
   EXPECT_EQ(folded.config(), std::get<VanillaNetConfig>(config));
   EXPECT_EQ(folded.slope(), 1.0);
+  const NetworkConfig other = variant_named("metaformer_id_s12").config;
+  EXPECT_EQ(std::get<PublishedMetaFormer<float>>(make_trained<float>(other)).config(),
+            std::get<MetaFormerConfig>(other));
+  EXPECT_EQ(std::get<PublishedFoldedMetaFormer<float>>(make_folded<float>(other)).config(),
+            std::get<MetaFormerConfig>(other));
 }
 
 }  // namespace

@@ -24,7 +24,14 @@ Json read_json(const std::string& name) {
 
 /// Rows of the table of published facts.
 const Json& facts() {
-  static const Json all = read_json("models.json");
+  static const Json all = [] {
+    Json facts = read_json("models.json");
+    Json& models = facts["models"];
+    for (std::size_t i = models.size(); i-- > 0;) {
+      if (models[i]["family"] != "VanillaNet") models.erase(i);
+    }
+    return facts;
+  }();
   return all;
 }
 

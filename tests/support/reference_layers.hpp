@@ -252,4 +252,104 @@ inline Map reference_global_mean(const Map& in) {
   });
 }
 
+/// `weight` (O, I), `bias` (O) or nothing, for every pixel.
+inline Map reference_linear(const Map& in, const Numbers& weight, const Numbers& bias) {
+  const Index outputs = weight.size() / in.channels;
+  return make_map(in.batch, outputs, in.height, in.width, [&](Index n, Index o, Index y, Index x) {
+    double sum = bias.size() > 0 ? bias[o] : 0.0;
+    for (Index i = 0; i < in.channels; ++i) sum += weight[o * in.channels + i] * in.at(n, i, y, x);
+    return sum;
+  });
+}
+
+/// (x − mean) / √(variance + eps) over the channels of each pixel, or over the whole map of each image.
+inline Map reference_normalize(const Map& in, bool over_map, double eps) {
+  return make_map(in.batch, in.channels, in.height, in.width, [&](Index n, Index c, Index y, Index x) {
+    const auto mean_of = [&](auto function) {
+      double sum = 0.0;
+      double count = 0.0;
+      for (Index i = 0; i < in.channels; ++i) {
+        for (Index v = over_map ? 0 : y; v < (over_map ? in.height : y + 1); ++v) {
+          for (Index h = over_map ? 0 : x; h < (over_map ? in.width : x + 1); ++h) {
+            sum += function(in.at(n, i, v, h));
+            count += 1.0;
+          }
+        }
+      }
+      return sum / count;
+    };
+    const double mean = mean_of([](double value) { return value; });
+    const double variance = mean_of([&](double value) { return (value - mean) * (value - mean); });
+    return (in.at(n, c, y, x) - mean) / std::sqrt(variance + eps);
+  });
+}
+
+/// scale(c) · x + shift(c); either may be nothing.
+inline Map reference_affine(const Map& in, const Numbers& scale, const Numbers& shift) {
+  return make_map(in.batch, in.channels, in.height, in.width, [&](Index n, Index c, Index y, Index x) {
+    return (scale.size() > 0 ? scale[c] : 1.0) * in.at(n, c, y, x) + (shift.size() > 0 ? shift[c] : 0.0);
+  });
+}
+
+/// The mean of the 3×3 pixels around, of those that there are, less the pixel.
+inline Map reference_pool_mixer(const Map& in) {
+  return make_map(in.batch, in.channels, in.height, in.width, [&](Index n, Index c, Index y, Index x) {
+    double sum = 0.0;
+    double count = 0.0;
+    for (Index dy = -1; dy <= 1; ++dy) {
+      for (Index dx = -1; dx <= 1; ++dx) {
+        if (!in.has(y + dy, x + dx)) continue;
+        sum += in.at(n, c, y + dy, x + dx);
+        count += 1.0;
+      }
+    }
+    return sum / count - in.at(n, c, y, x);
+  });
+}
+
+/// y(m) = Σ_k weight(m, k) · x(k) over the pixels in reading order.
+inline Map reference_mixing(const Map& in, const Numbers& weight) {
+  return make_map(in.batch, in.channels, in.height, in.width, [&](Index n, Index c, Index y, Index x) {
+    double sum = 0.0;
+    for (Index k = 0; k < in.height * in.width; ++k) {
+      sum += weight[(y * in.width + x) * in.height * in.width + k] * in.at(n, c, k / in.width, k % in.width);
+    }
+    return sum;
+  });
+}
+
+/// softmax(scale · q kᵀ) v; `qkv` has the channels (q, k, v), (head), (dimension).
+inline Map reference_attention(const Map& qkv, Index head_dim, double scale) {
+  const Index channels = qkv.channels / 3;
+  const Index tokens = qkv.height * qkv.width;
+  const auto at = [&](Index n, Index part, Index c, Index token) {
+    return qkv.at(n, part * channels + c, token / qkv.width, token % qkv.width);
+  };
+  return make_map(qkv.batch, channels, qkv.height, qkv.width, [&](Index n, Index c, Index y, Index x) {
+    const Index first = c / head_dim * head_dim;
+    double sum = 0.0;
+    double weights = 0.0;
+    for (Index key = 0; key < tokens; ++key) {
+      double product = 0.0;
+      for (Index d = first; d < first + head_dim; ++d) product += at(n, 0, d, y * qkv.width + x) * at(n, 1, d, key);
+      const double weight = std::exp(scale * product);
+      weights += weight;
+      sum += weight * at(n, 2, c, key);
+    }
+    return sum / weights;
+  });
+}
+
+inline Map reference_sum(const Map& a, const Map& b) {
+  return make_map(a.batch, a.channels, a.height, a.width,
+                  [&](Index n, Index c, Index y, Index x) { return a.at(n, c, y, x) + b.at(n, c, y, x); });
+}
+
+/// function(value) for every value.
+template <class Function>
+Map reference_each(const Map& in, Function function) {
+  return make_map(in.batch, in.channels, in.height, in.width,
+                  [&](Index n, Index c, Index y, Index x) { return function(in.at(n, c, y, x)); });
+}
+
 }  // namespace plainnet::test

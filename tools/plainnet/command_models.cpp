@@ -10,12 +10,15 @@ namespace {
 Json describe(const Variant& variant) {
   const Shape input = variant.input_shape();
   const NetworkSizes folded = folded_sizes(variant.config, input);
+  const NetworkSizes trained = trained_sizes(variant.config, input);
+  const NetworkSizes& published = variant.published_form == Form::folded ? folded : trained;
   const Preprocessing& preprocessing = variant.preprocessing;
   Json row = {{"name", variant.name},
               {"family", variant.family},
-              {"parameters", folded.parameters},
-              {"parameters_trained_form", trained_sizes(variant.config, input).parameters},
-              {"macs", folded.macs},
+              {"parameters", published.parameters},
+              {"parameters_trained_form", trained.parameters},
+              {"parameters_folded", folded.parameters},
+              {"macs", published.macs},
               {"input", preprocessing.size},
               {"crop_pct", preprocessing.crop},
               {"crop_mode", preprocessing.mode == CropMode::center ? "center" : "squash"},
@@ -27,6 +30,10 @@ Json describe(const Variant& variant) {
     row["widths"] = config->widths;
     row["strides"] = config->strides;
     row["ada_pool"] = config->adaptive_pools.empty() ? Json(nullptr) : Json(config->adaptive_pools);
+  } else if (const auto* metaformer = std::get_if<MetaFormerConfig>(&variant.config)) {
+    row["widths"] = metaformer->widths;
+    row["depths"] = metaformer->depths;
+    row["mixers"] = metaformer->mixers;
   }
   return row;
 }
@@ -56,8 +63,8 @@ Command models_command(CLI::App& program) {
   const auto json = std::make_shared<bool>(false);
   add_json(line, *json);
   line->footer(
-      "Parameters and multiply-adds (MACs) are those of the folded form, for the input size in pixels;\n"
-      "top-1 is the published accuracy on ImageNet-1k in percent.");
+      "Parameters and multiply-adds (MACs) are those of the published form (VanillaNet: folded; MetaFormer: as\n"
+      "trained), for the input size in pixels; top-1 is the published accuracy on ImageNet-1k in percent.");
   return {line, [json] {
             std::string text = *json ? "" : table_head(models_columns);
             for (const Variant& variant : variants()) {

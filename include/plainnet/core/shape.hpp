@@ -88,6 +88,15 @@ class Extents {
   std::size_t rank_ = 0;
 };
 
+/// Whether both are the same but for extents of 1 at the end, as (O, I) and (O, I, 1, 1) are: the same numbers in the
+/// same order.
+inline bool same_but_for_trailing_ones(const Extents& a, const Extents& b) {
+  for (std::size_t i = 0; i < Extents::max_rank; ++i) {
+    if ((i < a.rank() ? a[i] : 1) != (i < b.rank() ? b[i] : 1)) return false;
+  }
+  return true;
+}
+
 inline std::string to_string(const Extents& extents) {
   std::string text = "(";
   for (std::size_t i = 0; i < extents.rank(); ++i) {

@@ -49,17 +49,18 @@ class BasicEngine {
     require(options.threads >= 1, "an engine needs at least one thread, not ", options.threads);
     require(input.batch >= 1 && input.height >= 1 && input.width >= 1, "an engine needs a non-empty input, not ",
             input);
-    require(!program_->operations().empty(), "an engine needs a program of at least one operation");
+    require(!program_->steps().empty(), "an engine needs a program of at least one operation");
     shapes_.push_back(input);
     Index scratch = 0;
-    for (const auto& operation : program_->operations()) {
+    for (const auto& [operation, residual] : program_->steps()) {
       macs_ = checked_add(macs_, operation->macs(shapes_.back()));
-      scratch = std::max(scratch, operation->scratch());
+      scratch = std::max(scratch, operation->scratch(shapes_.back(), options.threads));
       shapes_.push_back(operation->output_shape(shapes_.back()));
+      require(!residual || shapes_[static_cast<std::size_t>(*residual)] == shapes_.back(),
+              "a step adds a value to one of another shape");
     }
     plan_ = plan_memory(lifetimes(), granularity);
-    scratch_ = checked_add(scratch, granularity - 1) / granularity * granularity;
-    workspace_elements_ = checked_add(plan_.size, checked_multiply(scratch_, options.threads));
+    workspace_elements_ = checked_add(plan_.size, scratch);
   }
 
   const Shape& input_shape() const { return shapes_.front(); }
@@ -73,7 +74,7 @@ class BasicEngine {
   /// Bytes of packed weights, shared by all engines of this program.
   Index weight_bytes() const {
     Index elements = 0;
-    for (const auto& operation : program_->operations()) elements += operation->weight_elements();
+    for (const auto& step : program_->steps()) elements += step.operation->weight_elements();
     return elements * static_cast<Index>(sizeof(T));
   }
 
@@ -120,6 +121,8 @@ class BasicEngine {
     for (Index step = 0; step < steps; ++step) {
       const bool is_result = step + 1 == steps;
       values.push_back({shapes_[static_cast<std::size_t>(step + 1)].elements(), step, is_result ? steps : step + 1});
+      const std::optional<Index> residual = program_->steps()[static_cast<std::size_t>(step)].residual;
+      if (residual && *residual > 0) values[static_cast<std::size_t>(*residual - 1)].last = step;
     }
     if (options_.keep_features) {
       for (const auto& feature : program_->features()) values[static_cast<std::size_t>(feature.value - 1)].last = steps;
@@ -134,9 +137,11 @@ class BasicEngine {
 
   void run_checked(TensorView<const T> in, Workspace<T>& workspace) const noexcept {
     TensorView<const T> current = in;
-    for (std::size_t i = 0; i < program_->operations().size(); ++i) {
+    for (std::size_t i = 0; i < program_->steps().size(); ++i) {
+      const auto& [operation, value] = program_->steps()[i];
+      const T* const residual = !value ? nullptr : *value == 0 ? in.data() : view(workspace, *value).data();
       const TensorView<T> next(workspace.maps() + plan_.offsets[i], shapes_[i + 1]);
-      program_->operations()[i]->run(current, next, workspace.scratch(), workspace.pool());
+      operation->run(current, residual, next, workspace.scratch(), workspace.pool());
       current = next;
     }
   }
@@ -145,7 +150,6 @@ class BasicEngine {
   EngineOptions options_;
   std::vector<Shape> shapes_;  // of value i
   MemoryPlan plan_;            // of value i + 1
-  Index scratch_ = 0;          // elements for each thread
   Index workspace_elements_ = 0;
   Index macs_ = 0;
 };

@@ -13,8 +13,8 @@
 
 namespace plainnet {
 
-/// One step of a run. `in` and `out` of run() do not overlap; `scratch` has as many elements as scratch() says for each
-/// thread of the pool; it neither allocates nor throws.
+/// One step of a run. It neither allocates nor throws. `out` overlaps neither `in` nor `residual`, which is a value of
+/// the shape of `out` for operations that add one, else null; `scratch` has as many elements as scratch() says.
 template <class T>
 class Operation {
  public:
@@ -24,11 +24,12 @@ class Operation {
   virtual Shape output_shape(const Shape& in) const = 0;
   /// Multiply-adds.
   virtual Index macs(const Shape&) const { return 0; }
-  /// Elements of scratch memory for each thread.
-  virtual Index scratch() const { return 0; }
+  /// Elements of scratch memory that a run on `in` needs.
+  virtual Index scratch(const Shape& /*in*/, Index /*threads*/) const { return 0; }
   /// Elements of its packed weights.
   virtual Index weight_elements() const { return 0; }
-  virtual void run(TensorView<const T> in, TensorView<T> out, T* scratch, ThreadPool& pool) const = 0;
+  virtual void run(TensorView<const T> in, const T* residual, TensorView<T> out, T* scratch,
+                   ThreadPool& pool) const = 0;
 };
 
 /// Convolution, bias, leaky ReLU if there is a slope.
@@ -47,13 +48,13 @@ struct ConvolutionOperation final : Operation<T> {
     return plainnet::output_shape(in, packed.window, packed.out_channels);
   }
   Index macs(const Shape& in) const override { return checked_multiply(output_shape(in).elements(), packed.depth()); }
-  Index scratch() const override { return packed.scratch(); }
+  Index scratch(const Shape&, Index threads) const override { return checked_multiply(packed.scratch(), threads); }
   Index weight_elements() const override {
     Index total = 0;
     for (const auto& group : packed.groups) total += static_cast<Index>(group.panels.size() + group.bias.size());
     return total;
   }
-  void run(TensorView<const T> in, TensorView<T> out, T* scratch, ThreadPool& pool) const override {
+  void run(TensorView<const T> in, const T*, TensorView<T> out, T* scratch, ThreadPool& pool) const override {
     kernels::convolve(in, packed, slope ? &*slope : nullptr, out, scratch, pool);
   }
 };
@@ -75,7 +76,7 @@ struct SeriesOperation final : Operation<T> {
     return checked_multiply(in.elements(), side * side);
   }
   Index weight_elements() const override { return static_cast<Index>(packed.taps.size()); }
-  void run(TensorView<const T> in, TensorView<T> out, T*, ThreadPool& pool) const override {
+  void run(TensorView<const T> in, const T*, TensorView<T> out, T*, ThreadPool& pool) const override {
     kernels::series_activation(in, packed, out, pool);
   }
 };
@@ -94,7 +95,7 @@ struct MaxPoolOperation final : Operation<T> {
   }
 
   Shape output_shape(const Shape& in) const override { return plainnet::output_shape(in, window, in.channels); }
-  void run(TensorView<const T> in, TensorView<T> out, T*, ThreadPool& pool) const override {
+  void run(TensorView<const T> in, const T*, TensorView<T> out, T*, ThreadPool& pool) const override {
     const auto inside = [](Index position, Index kernel, Index stride, Index padding, Index extent) {
       const Index first = position * stride - padding;
       return Range{std::max<Index>(0, first), std::min(extent, first + kernel)};
@@ -120,7 +121,7 @@ struct AdaptiveMaxPoolOperation final : Operation<T> {
   AdaptiveMaxPoolOperation(Extent2D size_, Isa isa_) : size(size_), isa(isa_) {}
 
   Shape output_shape(const Shape& in) const override { return {in.batch, size.height, size.width, in.channels}; }
-  void run(TensorView<const T> in, TensorView<T> out, T*, ThreadPool& pool) const override {
+  void run(TensorView<const T> in, const T*, TensorView<T> out, T*, ThreadPool& pool) const override {
     kernels::max_pool(
         in, [&](Index y) { return adaptive_range(y, in.shape().height, size.height); },
         [&](Index x) { return adaptive_range(x, in.shape().width, size.width); }, out, isa, pool);
@@ -135,7 +136,7 @@ struct GlobalMeanOperation final : Operation<T> {
   explicit GlobalMeanOperation(Isa isa_) : isa(isa_) {}
 
   Shape output_shape(const Shape& in) const override { return {in.batch, 1, 1, in.channels}; }
-  void run(TensorView<const T> in, TensorView<T> out, T*, ThreadPool& pool) const override {
+  void run(TensorView<const T> in, const T*, TensorView<T> out, T*, ThreadPool& pool) const override {
     kernels::global_mean(in, out, isa, pool);
   }
 };

@@ -15,10 +15,15 @@
 
 namespace plainnet {
 
-/// Operation i reads value i and writes value i + 1; value 0 is the input, the last value the logits.
+/// Step i reads value i, and for some operations an earlier value that it adds, and writes value i + 1; value 0 is the
+/// input, the last value the logits.
 template <class T>
 class Program {
  public:
+  struct Step {
+    std::unique_ptr<const Operation<T>> operation;
+    std::optional<Index> residual;  // the value that it adds
+  };
   struct Feature {
     std::string name;  // of the published module
     Index value;
@@ -29,13 +34,29 @@ class Program {
   }
 
   Isa isa() const { return isa_; }
-  const std::vector<std::unique_ptr<const Operation<T>>>& operations() const { return operations_; }
+  const std::vector<Step>& steps() const { return steps_; }
   const std::vector<Feature>& features() const { return features_; }
+
+  /// The value written last; 0, the input, before any step.
+  Index last_value() const { return static_cast<Index>(steps_.size()); }
 
   /// Names the value written last.
   void name_feature(std::string name) {
-    require(!operations_.empty(), "feature ", name, " names the output of an operation, but the program has none yet");
-    features_.push_back({std::move(name), static_cast<Index>(operations_.size())});
+    require(!steps_.empty(), "feature ", name, " names the output of a step, but the program has none yet");
+    features_.push_back({std::move(name), last_value()});
+  }
+
+  /// The next step: an operation on the last value.
+  template <class Op, class... Arguments>
+  void add(Arguments&&... arguments) {
+    steps_.push_back({std::make_unique<const Op>(std::forward<Arguments>(arguments)...), std::nullopt});
+  }
+
+  /// The same, for an operation that adds an earlier value to its result.
+  template <class Op, class... Arguments>
+  void add_to(Index residual, Arguments&&... arguments) {
+    add<Op>(std::forward<Arguments>(arguments)...);
+    steps_.back().residual = residual;
   }
 
   /// Any layer that has no overload below: one of training, or one that an engine does not know yet.
@@ -76,11 +97,6 @@ class Program {
   template <class>
   static constexpr bool never = false;
 
-  template <class Op, class... Arguments>
-  void add(Arguments&&... arguments) {
-    operations_.push_back(std::make_unique<const Op>(std::forward<Arguments>(arguments)...));
-  }
-
   void append(const Conv2d<T>& conv, std::optional<kernels::LeakySlope<T>> slope) {
     add<ConvolutionOperation<T>>(
         kernels::pack_convolution(conv.weight.data(), conv.bias ? conv.bias->data() : nullptr, conv.in_channels(),
@@ -94,7 +110,7 @@ class Program {
   }
 
   Isa isa_;
-  std::vector<std::unique_ptr<const Operation<T>>> operations_;
+  std::vector<Step> steps_;
   std::vector<Feature> features_;
 };
 

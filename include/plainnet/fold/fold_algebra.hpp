@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <type_traits>
 #include <vector>
 
 #include "plainnet/core/parameter.hpp"
@@ -38,19 +39,41 @@ inline ChannelAffine batch_norm_affine(const Vector& gamma, const Vector& beta, 
   return affine;
 }
 
-/// s · (W x + b) + t = (s·W) x + (s·b + t). Exact for any convolution, padded too: what is scaled is its output.
-/// `weight` (O, …) and `out_weight` have the same extents.
+/// A linear map between two affine maps of its channels, as one:
+///
+///   s₂·(W·(s₁·x + t₁) + b) + t₂ = W' x + b'
+///   W' = diag(s₂)·W·diag(s₁),   b' = s₂·(W·t₁ + b) + t₂
+///
+/// Exact for a linear layer and a 1×1 convolution. For any other convolution too where t₁ = 0: zero padding stays zero
+/// if it is scaled, and what `after` changes is the output. (With t₁ the border would see zeros in place of it.) A
+/// column of `weight` belongs to input column / taps; `out_weight` has the extents of `weight`. Without `out_bias`
+/// there may be no b, t₁ or t₂.
 template <class T>
-void scale_outputs(const ChannelAffine& affine, const Parameter<T>& weight, const Vector& bias,
-                   Parameter<T>& out_weight, Parameter<T>& out_bias) {
-  const std::size_t outputs = bias.size();
-  require(affine.has_channels(outputs) && weight.rows() == static_cast<Index>(outputs), weight.rows(),
-          " outputs, but a scale of ", affine.scale.size(), " and a bias of ", outputs);
+void affine_around(const ChannelAffine& before, const Parameter<T>& weight, const Vector& bias,
+                   const ChannelAffine& after, Parameter<T>& out_weight, std::type_identity_t<Parameter<T>>* out_bias) {
+  const Index outputs = weight.rows();
+  const Index inputs = static_cast<Index>(before.scale.size());
+  const auto is_zero = [](const Vector& v) { return std::all_of(v.begin(), v.end(), [](double x) { return x == 0; }); };
+  require(static_cast<Index>(bias.size()) == outputs && after.has_channels(bias.size()), outputs,
+          " outputs, but a scale of ", after.scale.size(), " and a bias of ", bias.size());
+  require(before.has_channels(before.scale.size()) && inputs > 0 && weight.columns() % inputs == 0, weight.columns(),
+          " inputs, but a scale of ", inputs);
+  const Index taps = weight.columns() / inputs;
+  const bool has_shift = !is_zero(before.shift);
+  require(taps == 1 || !has_shift, "a shift does not fold into a convolution of more than one tap");
+  require(out_bias || (!has_shift && is_zero(bias) && is_zero(after.shift)), "this fold needs a bias");
   const T* in = weight.begin();
   T* out = out_weight.begin();
-  for (std::size_t o = 0; o < outputs; ++o) {
-    for (Index i = 0; i < weight.columns(); ++i) *out++ = static_cast<T>(affine.scale[o] * static_cast<double>(*in++));
-    out_bias.begin()[o] = static_cast<T>(affine.scale[o] * bias[o] + affine.shift[o]);
+  for (std::size_t o = 0; o < bias.size(); ++o) {
+    double sum = bias[o];
+    for (std::size_t i = 0; i < before.scale.size(); ++i) {
+      for (Index tap = 0; tap < taps; ++tap) {
+        const auto w = static_cast<double>(*in++);
+        *out++ = static_cast<T>(after.scale[o] * w * before.scale[i]);
+        if (has_shift) sum += w * before.shift[i];
+      }
+    }
+    if (out_bias) out_bias->begin()[o] = static_cast<T>(after.scale[o] * sum + after.shift[o]);
   }
 }
 

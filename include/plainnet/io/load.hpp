@@ -75,7 +75,8 @@ bool read_and_check(const StoredTensor& tensor, std::span<T> out = {}) {
 }  // namespace detail
 
 /// Fills every parameter of the network from the tensor of its name, converted to the network's scalar type. Strict:
-/// every parameter must be there, with its extents and in a floating format, and no tensor may be left over, except
+/// every parameter must be there, with its extents (a linear layer's may be those of a 1×1 convolution, and the other
+/// way round) and in a floating format, and no tensor may be left over, except
 /// those called num_batches_tracked. All that does not fit stands in one Error (its first line a summary with the
 /// likely cause); the network is then as it was.
 template <class Network>

@@ -53,7 +53,7 @@ inline Mismatches find_mismatches(const StateDict& tensors, const std::vector<Na
     }
     is_expected[*position] = true;
     const StoredTensor& tensor = tensors[*position].tensor;
-    if (!(tensor.extents == parameter.extents)) {
+    if (!same_but_for_trailing_ones(tensor.extents, parameter.extents)) {
       result.misshapen.push_back({&parameter, &tensor});
     } else if (!is_floating(tensor.format)) {
       result.not_floating.push_back({&parameter, &tensor});

@@ -1,13 +1,15 @@
 #pragma once
-// Activations without parameters, and the layer that does nothing.
+// Activations, and the layer that does nothing.
 
 #include <algorithm>
+#include <cmath>
+#include <numbers>
 
 #include "plainnet/layers/layer.hpp"
 
 namespace plainnet {
 
-/// A layer without parameters that keeps the shape, given element by element: y = Function(x).
+/// A layer that keeps the shape, given element by element: y = Derived(x). Without parameters unless Derived has some.
 template <class T, class Derived>
 struct ElementwiseLayer {
   using Scalar = T;
@@ -28,6 +30,7 @@ struct ElementwiseLayer {
 /// y = x; stands where training had a layer that inference has not, for instance dropout.
 template <class T>
 struct Identity : ElementwiseLayer<T, Identity<T>> {
+  static constexpr bool is_channelwise = true;  // as a token mixer, see TokenMixer
   T operator()(T x) const { return x; }
 };
 
@@ -48,6 +51,35 @@ struct LeakyRelu : ElementwiseLayer<T, LeakyRelu<T>> {
   bool is_identity() const { return slope == 1.0; }
 
   T operator()(T x) const { return x < 0 ? static_cast<T>(slope) * x : x; }
+};
+
+/// y = x · Φ(x) = x/2 · (1 + erf(x/√2)), the exact form (arXiv 1606.08415), not the approximation by tanh.
+template <class T>
+struct Gelu : ElementwiseLayer<T, Gelu<T>> {
+  T operator()(T x) const {
+    return static_cast<T>(0.5) * x * (T{1} + std::erf(x * static_cast<T>(std::numbers::sqrt2 / 2)));
+  }
+};
+
+/// y = max(x, 0)² (arXiv 2109.08668). NaN stays NaN.
+template <class T>
+struct SquaredRelu : ElementwiseLayer<T, SquaredRelu<T>> {
+  T operator()(T x) const { return x < 0 ? T{0} : x * x; }
+};
+
+/// y = scale · max(x, 0)² + bias, both learned numbers (arXiv 2210.13452, equation 5).
+template <class T>
+struct StarRelu : ElementwiseLayer<T, StarRelu<T>> {
+  Parameter<T> scale{{1}};
+  Parameter<T> bias{{1}};
+
+  T operator()(T x) const { return scale[0] * SquaredRelu<T>{}(x) + bias[0]; }
+
+  template <class Self, class Visitor>
+  static void visit(Self& self, Visitor&& visitor) {
+    visitor("scale", self.scale);
+    visitor("bias", self.bias);
+  }
 };
 
 }  // namespace plainnet

@@ -86,8 +86,9 @@ class ParameterWalk {
 template <class L, class Function>
 void for_each_parameter(L& layer, Function&& function, const std::string& prefix = "") {
   using Mutable = std::remove_const_t<L>;
-  static_assert(requires { typename Mutable::Scalar; },
-                "A layer or network says what its numbers are: `using Scalar = float;` (see the concept Layer).");
+  static_assert(
+      requires { typename Mutable::Scalar; },
+      "A layer or network says what its numbers are: `using Scalar = float;` (see the concept Layer).");
   using T = typename Mutable::Scalar;
   using Given = std::conditional_t<std::is_const_v<L>, const Parameter<T>, Parameter<T>>;
   using Called = std::remove_reference_t<Function>;

@@ -1,7 +1,9 @@
 #pragma once
-// Normalisation by statistics gathered in training.
+// Normalisation: by statistics gathered in training, and by those of the map itself.
 
 #include <algorithm>
+#include <cmath>
+#include <optional>
 
 #include "plainnet/layers/layer.hpp"
 
@@ -52,6 +54,83 @@ class BatchNorm2d {
     visitor("bias", self.bias);
     visitor("running_mean", self.running_mean, ParameterKind::statistic);
     visitor("running_var", self.running_var, ParameterKind::statistic);
+  }
+};
+
+/// What shares a mean and a variance: the channels of one pixel (layer norm, arXiv 1607.06450), or a whole image's map
+/// (group norm with one group, arXiv 1803.08494).
+enum class NormOver { channels, map };
+
+/// y = (x − mean) / √(variance + eps), with the biased variance.
+template <class T>
+struct Normalize {
+  using Scalar = T;
+
+  NormOver over;
+  double eps;
+
+  Shape output_shape(const Shape& in) const {
+    require(in.channels > 0, "a norm was given a map without channels");
+    return in;
+  }
+
+  /// None: published counts leave normalisation out.
+  Index macs(const Shape&) const { return 0; }
+
+  Tensor<T> forward(TensorView<const T> in) const {
+    Tensor<T> out(output_shape(in.shape()));
+    const Shape& shape = in.shape();
+    const Index together = over == NormOver::channels ? 1 : shape.height * shape.width;  // pixels
+    for (Index first = 0; together > 0 && first < shape.pixels(); first += together) {
+      const auto x = in.matrix().middleRows(first, together).array();
+      const T mean = x.mean();
+      const T variance = (x - mean).square().mean();
+      out.matrix().middleRows(first, together).array() = (x - mean) / std::sqrt(variance + static_cast<T>(eps));
+    }
+    return out;
+  }
+
+  template <class Self, class Visitor>
+  static void visit(Self&, Visitor&&) {}
+};
+
+/// y = weight · normalize(x) + bias, weight and bias per channel.
+template <class T>
+class LayerNorm {
+ public:
+  using Scalar = T;
+
+  Parameter<T> weight;               // (C)
+  std::optional<Parameter<T>> bias;  // (C)
+  Normalize<T> normalize;
+
+  /// Weight 1, bias 0.
+  LayerNorm(Index channels, NormOver over, double eps, bool with_bias = true)
+      : weight({channels}), normalize{over, eps} {
+    std::fill(weight.begin(), weight.end(), T{1});
+    if (with_bias) bias = Parameter<T>({channels});
+  }
+
+  Index channels() const { return weight.size(); }
+
+  Shape output_shape(const Shape& in) const {
+    require(in.channels == channels(), "a norm of ", channels(), " channels was given ", in.channels);
+    return normalize.output_shape(in);
+  }
+  Index macs(const Shape& in) const { return normalize.macs(in); }
+
+  Tensor<T> forward(TensorView<const T> in) const {
+    output_shape(in.shape());
+    Tensor<T> out = normalize.forward(in);
+    out.matrix().array().rowwise() *= weight.matrix().col(0).transpose().array();
+    if (bias) out.matrix().rowwise() += bias->matrix().col(0).transpose();
+    return out;
+  }
+
+  template <class Self, class Visitor>
+  static void visit(Self& self, Visitor&& visitor) {
+    visitor("weight", self.weight);
+    if (self.bias) visitor("bias", *self.bias);
   }
 };
 

@@ -9,30 +9,37 @@
 #include <vector>
 
 #include "plainnet/core/order.hpp"
+#include "plainnet/networks/folded_metaformer.hpp"
+#include "plainnet/networks/metaformer_variants.hpp"
 #include "plainnet/networks/parameters.hpp"
 #include "plainnet/networks/vanillanet_variants.hpp"
 
 namespace plainnet {
 
-using NetworkConfig = std::variant<VanillaNetConfig>;
+using NetworkConfig = std::variant<VanillaNetConfig, MetaFormerConfig>;
 
 /// A network as trained, of any family.
 template <class T>
-using AnyTrained = std::variant<VanillaNet<T>>;
+using AnyTrained = std::variant<VanillaNet<T>, PublishedMetaFormer<T>>;
 
 /// A folded network of any family.
 template <class T>
-using AnyFolded = std::variant<FoldedVanillaNet<T>>;
+using AnyFolded = std::variant<FoldedVanillaNet<T>, PublishedFoldedMetaFormer<T>>;
 
+/// `slope` is that of a VanillaNet's annealed activations; other families have none.
 template <class T>
 AnyTrained<T> make_trained(const NetworkConfig& config, double slope = 1.0) {
-  return VanillaNet<T>(std::get<VanillaNetConfig>(config), slope);
+  if (const auto* vanillanet = std::get_if<VanillaNetConfig>(&config)) return VanillaNet<T>(*vanillanet, slope);
+  return PublishedMetaFormer<T>(std::get<MetaFormerConfig>(config));
 }
 
 template <class T>
 AnyFolded<T> make_folded(const NetworkConfig& config, double slope = 1.0) {
-  return FoldedVanillaNet<T>(std::get<VanillaNetConfig>(config), slope);
+  if (const auto* vanillanet = std::get_if<VanillaNetConfig>(&config)) return FoldedVanillaNet<T>(*vanillanet, slope);
+  return PublishedFoldedMetaFormer<T>(std::get<MetaFormerConfig>(config));
 }
+
+enum class Form { trained, folded };
 
 struct Variant {
   std::string name;
@@ -40,7 +47,8 @@ struct Variant {
   NetworkConfig config;
   Preprocessing preprocessing;
   double published_top1;   // %, on ImageNet-1k; 0: none
-  std::string checkpoint;  // address of the published file; empty: none
+  std::string checkpoint;  // address of the published file or of the page that has it; empty: none
+  Form published_form;     // whose parameters and multiply-adds are published
 
   /// (N, size, size, 3) in the size that its published accuracy is measured at.
   Shape input_shape(Index batch = 1) const { return {batch, preprocessing.size, preprocessing.size, 3}; }
@@ -50,8 +58,12 @@ inline const std::vector<Variant>& variants() {
   static const std::vector<Variant> all = [] {
     std::vector<Variant> rows;
     for (const VanillaNetVariant& row : vanillanet_variants) {
-      rows.push_back(
-          {std::string(row.name), "VanillaNet", row.config(), row.preprocessing, row.published_top1, row.checkpoint()});
+      rows.push_back({std::string(row.name), "VanillaNet", row.config(), row.preprocessing, row.published_top1,
+                      row.checkpoint(), Form::folded});
+    }
+    for (const MetaFormerVariant& row : metaformer_variants) {
+      rows.push_back({std::string(row.name), std::string(row.family()), row.config(), row.preprocessing(),
+                      row.published_top1, row.checkpoint(), Form::trained});
     }
     return rows;
   }();

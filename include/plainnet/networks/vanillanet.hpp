@@ -10,6 +10,7 @@
 #include "plainnet/layers/pooling.hpp"
 #include "plainnet/layers/sequential.hpp"
 #include "plainnet/layers/series_activation.hpp"
+#include "plainnet/networks/features.hpp"
 
 namespace plainnet {
 
@@ -71,10 +72,6 @@ template <class T>
 Conv2d<T> pointwise(Index in_channels, Index out_channels) {
   return Conv2d<T>({.in_channels = in_channels, .out_channels = out_channels});
 }
-
-struct IgnoreFeatures {
-  void operator()(auto&&...) const {}
-};
 
 }  // namespace detail
 

@@ -1,36 +1,12 @@
 #pragma once
-// The rewrite rules: what layers of a trained network become when they are folded.
+// Folding a VanillaNet: the rewrite rules for its layers, and the network made of the results.
 
-#include <algorithm>
-#include <string>
 #include <string_view>
-#include <vector>
 
-#include "plainnet/fold/fold_algebra.hpp"
+#include "plainnet/fold/folding.hpp"
 #include "plainnet/networks/vanillanet.hpp"
 
 namespace plainnet {
-
-/// A rule and how often it was used.
-struct Merge {
-  std::string rule;
-  Index count = 0;
-};
-
-/// What folding works with, and what it has merged so far.
-struct FoldContext {
-  ThreadPool& pool;
-  std::vector<Merge> merges = {};
-
-  void count(std::string_view rule, Index times = 1) {
-    const auto place = std::find_if(merges.begin(), merges.end(), [&](const Merge& m) { return m.rule == rule; });
-    if (place != merges.end()) {
-      place->count += times;
-    } else {
-      merges.push_back({std::string(rule), times});
-    }
-  }
-};
 
 inline constexpr std::string_view norm_into_convolution = "batch norm into its convolution";
 inline constexpr std::string_view norm_into_series = "batch norm into its series activation";
@@ -38,16 +14,6 @@ inline constexpr std::string_view convolutions_into_one =
     "convolution and 1x1 convolution into one (activation annealed to the identity)";
 
 namespace detail {
-
-template <class T>
-Vector to_vector(const Parameter<T>& parameter) {
-  return Vector(parameter.begin(), parameter.end());
-}
-
-template <class T>
-Vector bias_of(const Conv2d<T>& conv) {
-  return conv.bias ? to_vector(*conv.bias) : Vector(static_cast<std::size_t>(conv.out_channels()));
-}
 
 template <class T>
 ChannelAffine affine_of(const BatchNorm2d<T>& norm) {
@@ -68,7 +34,8 @@ Conv2d<T> with_bias(Conv2dSizes sizes) {
 template <class T>
 Conv2d<T> fold(const Conv2d<T>& conv, const BatchNorm2d<T>& norm, FoldContext& context) {
   Conv2d<T> folded = detail::with_bias<T>(conv.sizes());
-  scale_outputs(detail::affine_of(norm), conv.weight, detail::bias_of(conv), folded.weight, *folded.bias);
+  affine_around(detail::no_change(conv.weight.columns()), conv.weight, detail::bias_of(conv), detail::affine_of(norm),
+                folded.weight, &*folded.bias);
   context.count(norm_into_convolution);
   return folded;
 }
@@ -78,7 +45,8 @@ template <class T>
 FoldedSeriesActivation<T> fold(const SeriesActivation<T>& act, FoldContext& context) {
   FoldedSeriesActivation<T> folded(act.bn.channels(), detail::series_reach(act.weight));
   const Vector no_bias(static_cast<std::size_t>(act.bn.channels()));
-  scale_outputs(detail::affine_of(act.bn), act.weight, no_bias, folded.weight, folded.bias);
+  affine_around(detail::no_change(act.weight.columns()), act.weight, no_bias, detail::affine_of(act.bn), folded.weight,
+                &folded.bias);
   context.count(norm_into_series);
   return folded;
 }
@@ -118,8 +86,29 @@ FoldedConv<T> fold(const Conv2d<T>& conv1, const BatchNorm2d<T>& norm1, const Le
                    FoldContext& context) {
   if (!act.is_identity()) return Sequential(fold(conv1, norm1, context), act, conv2);
   context.count(norm_into_convolution);
-  return detail::merge(conv1, detail::affine_of(norm1), conv2,
-                       ChannelAffine::identity(static_cast<std::size_t>(conv2.out_channels())), context);
+  return detail::merge(conv1, detail::affine_of(norm1), conv2, detail::no_change(conv2.out_channels()), context);
+}
+
+/// Exact algebra in double precision; `trained` stays as it is. Where the slope is not 1 the annealed activations and
+/// the convolutions on both sides of them are kept.
+template <class T>
+Folding<FoldedVanillaNet<T>> fold(const VanillaNet<T>& trained, const FoldOptions& options = {}) {
+  ThreadPool pool(options.threads);
+  FoldContext context{pool};
+  FoldedVanillaNet<T> folded(trained.config(), trained.slope());
+  folded.stem =
+      Sequential(FoldedConv<T>(fold(trained.stem1.template get<0>(), trained.stem1.template get<1>(), trained.act_learn,
+                                    trained.stem2.template get<0>(), trained.stem2.template get<1>(), context)),
+                 fold(trained.stem2.template get<2>(), context));
+  for (std::size_t i = 0; i < trained.stages.size(); ++i) {
+    const VanillaBlock<T>& block = trained.stages[i];
+    folded.stages[i].conv = fold(block.conv1.template get<0>(), block.conv1.template get<1>(), block.act_learn,
+                                 block.conv2.template get<0>(), block.conv2.template get<1>(), context);
+    folded.stages[i].act = fold(block.act, context);
+  }
+  folded.cls.template get<2>() = fold(trained.cls1.template get<2>(), trained.cls1.template get<3>(), trained.act_learn,
+                                      trained.cls2.template get<0>(), context);
+  return {std::move(folded), std::move(context.merges)};
 }
 
 }  // namespace plainnet
