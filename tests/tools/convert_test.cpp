@@ -132,8 +132,13 @@ TEST(FetchWeights, PrintsTheAddressOfTheTable) {
   const Outcome outcome = fetch("--print vanillanet_5", "");
   EXPECT_EQ(outcome.code, 0) << outcome.err;
   EXPECT_EQ(outcome.out, "https://github.com/huawei-noah/VanillaNet/releases/download/ckpt/vanillanet_5.pth\n");
+  EXPECT_EQ(fetch("--print caformer_s18_384", "").out,
+            "https://huggingface.co/timm/caformer_s18.sail_in1k_384/resolve/main/model.safetensors\n");
   const Outcome list = fetch("", "");
-  EXPECT_EQ(std::count(list.out.begin(), list.out.end(), '\n'), 11) << list.out;
+  const auto published = std::count_if(variants().begin(), variants().end(),
+                                       [](const Variant& variant) { return !variant.checkpoint.empty(); });
+  EXPECT_EQ(std::count(list.out.begin(), list.out.end(), '\n'), published) << list.out;
+  EXPECT_GT(published, 50);
   const Outcome unknown = fetch("--print vanillanet_99", "");
   EXPECT_EQ(unknown.code, 1);
   EXPECT_NE(unknown.err.find("vanillanet_13_x1_5_ada_pool"), std::string::npos) << unknown.err;
@@ -152,6 +157,10 @@ TEST(FetchWeights, DownloadsWholeFilesWithinTheLimit) {
   EXPECT_EQ(outcome.code, 0) << outcome.err;
   EXPECT_EQ(outcome.out, target + "/vanillanet_5.pth\n");
   EXPECT_EQ(test::read_text(folder / "weights" / "vanillanet_5.pth"), test::read_text(folder / "vanillanet_5.pth"));
+
+  // Every page has its file under the same name; here it has the variant's.
+  std::filesystem::copy_file(checkpoint("float32.safetensors"), folder / "poolformer_s12.safetensors");
+  EXPECT_EQ(fetch("poolformer_s12 '" + target + "'", mirror).out, target + "/poolformer_s12.safetensors\n");
 
   test::write_text(folder / "vanillanet_6.pth", "<html>not found</html>");
   EXPECT_EQ(fetch("vanillanet_6 '" + target + "'", mirror).code, 1);
