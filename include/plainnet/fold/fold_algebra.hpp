@@ -120,7 +120,7 @@ void compose(const Parameter<T>& weight2, const Vector& bias2, const ChannelAffi
     const Index count = std::min(columns_at_once, columns - first);
     const kernels::StridedMatrix<T> part{weight1.data() + first, weight1.rows(), count, columns, 1};
     const auto packed = kernels::pack_matrix<double, T>(part, nullptr, best_isa());
-    kernels::multiply<double>(rows, weight2.rows(), packed, nullptr, product.data(), count, scratch.data(), pool);
+    kernels::multiply<double>(rows, weight2.rows(), packed, {}, product.data(), count, scratch.data(), pool);
     const double* from = product.data();
     for (Index o = 0; o < weight2.rows(); ++o) {
       T* const to = out_weight.data() + o * columns + first;

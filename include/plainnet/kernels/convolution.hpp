@@ -85,11 +85,11 @@ PackedConvolution<T> pack_convolution(const T* weight, const T* bias, Index in_c
   return packed;
 }
 
-/// out = act(convolution(in) + bias); `out` has the shape that the window gives. `scratch` has packed.scratch()
-/// elements for each thread of the pool.
+/// out = act(convolution(in) + bias) + scale · residual; `out` has the shape that the window gives, rows of the
+/// epilogue are its pixels. `scratch` has packed.scratch() elements for each thread of the pool.
 template <class T>
-void convolve(TensorView<const T> in, const PackedConvolution<T>& packed, const LeakySlope<T>* slope, TensorView<T> out,
-              T* scratch, ThreadPool& pool) {
+void convolve(TensorView<const T> in, const PackedConvolution<T>& packed, const Epilogue<T>& epilogue,
+              TensorView<T> out, T* scratch, ThreadPool& pool) {
   const Index group_count = static_cast<Index>(packed.groups.size());
   const Index group_in = packed.in_channels / group_count;
   const Index group_out = packed.out_channels / group_count;
@@ -97,12 +97,13 @@ void convolve(TensorView<const T> in, const PackedConvolution<T>& packed, const 
   for (Index group = 0; group < group_count; ++group) {
     const PackedMatrix<T>& weights = packed.groups[static_cast<std::size_t>(group)];
     T* const first_output = out.data() + group * group_out;
+    const Epilogue<T> part = epilogue.from(0, group * group_out);
     if (packed.window.is_pointwise()) {
       const MatrixRows<T> pixels{in.data() + group * group_in, packed.in_channels, group_in};
-      multiply<T>(pixels, rows, weights, slope, first_output, packed.out_channels, scratch, pool);
+      multiply<T>(pixels, rows, weights, part, first_output, packed.out_channels, scratch, pool);
     } else {
       const WindowRows<T> patches{in, packed.window, out.shape(), group * group_in, group_in};
-      multiply<T>(patches, rows, weights, slope, first_output, packed.out_channels, scratch, pool);
+      multiply<T>(patches, rows, weights, part, first_output, packed.out_channels, scratch, pool);
     }
   }
 }

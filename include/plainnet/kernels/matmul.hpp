@@ -1,5 +1,5 @@
 #pragma once
-// Matrix product with a right-hand side that is packed once: rows · B + bias, then an optional leaky ReLU.
+// Matrix product with a packed right-hand side: act(rows · B + bias) + scale · residual.
 
 #include <algorithm>
 
@@ -7,6 +7,7 @@
 #include "plainnet/core/thread_pool.hpp"
 #include "plainnet/kernels/dispatch.hpp"
 #include "plainnet/kernels/simd.hpp"
+#include "plainnet/kernels/vector_math.hpp"
 
 namespace plainnet::kernels {
 
@@ -41,8 +42,24 @@ Index matmul_rows_in_cache(Index depth) {
   return std::clamp<Index>(rows / unit * unit, unit, 8 * unit);
 }
 
-/// A (depth, columns) matrix as panels of some columns each, (panel, depth, column in panel), zeros after the last
-/// column; and the bias that is added to every row of a product.
+/// A packed (depth, columns) matrix in memory that somebody else owns: panels of matmul_panel_columns() columns each,
+/// (panel, depth, column in panel), zeros after the last column; and the bias that is added to every row of a product,
+/// as long as the panels are wide, or null.
+template <class T>
+struct PackedView {
+  Isa isa;
+  Index depth;
+  Index columns;
+  const T* panels;
+  const T* bias;
+
+  Index panel_count() const {
+    const Index width = matmul_panel_columns<T>(isa);
+    return (columns + width - 1) / width;
+  }
+};
+
+/// A packed matrix that owns its memory.
 template <class T>
 struct PackedMatrix {
   Isa isa = Isa::baseline;
@@ -51,10 +68,8 @@ struct PackedMatrix {
   AlignedVector<T> panels;
   AlignedVector<T> bias;
 
-  Index panel_count() const {
-    const Index width = matmul_panel_columns<T>(isa);
-    return (columns + width - 1) / width;
-  }
+  PackedView<T> view() const { return {isa, depth, columns, panels.data(), bias.data()}; }
+  operator PackedView<T>() const { return view(); }
 };
 
 /// Packs `matrix` (depth, columns), converting each element; `bias` has `columns` elements or is null.
@@ -62,7 +77,7 @@ template <class T, class Source>
 PackedMatrix<T> pack_matrix(const StridedMatrix<Source>& matrix, const Source* bias, Isa isa) {
   PackedMatrix<T> packed{.isa = isa, .depth = matrix.rows, .columns = matrix.columns, .panels = {}, .bias = {}};
   const Index width = matmul_panel_columns<T>(isa);
-  const Index padded_columns = checked_multiply(packed.panel_count(), width);
+  const Index padded_columns = checked_multiply(packed.view().panel_count(), width);
   packed.panels.assign(static_cast<std::size_t>(checked_multiply(padded_columns, packed.depth)), T{0});
   packed.bias.assign(static_cast<std::size_t>(padded_columns), T{0});
   constexpr Index chunk = 64;  // rows of the panel that are filled while they are in L1
@@ -81,10 +96,26 @@ PackedMatrix<T> pack_matrix(const StridedMatrix<Source>& matrix, const Source* b
   return packed;
 }
 
-/// Slope of a leaky ReLU.
+/// What becomes of a sum of products before it is written:
+///
+///   out(r, c) = act(sum(r, c)) + residual_scale(c) · residual(r, c)
+///
+/// The residual is left out where it is null, its scale is 1 where that is null.
 template <class T>
-struct LeakySlope {
-  T value;
+struct Epilogue {
+  Activation activation = Activation::none;
+  T slope = 0;                        // of the leaky ReLU
+  const T* residual = nullptr;        // does not overlap the result
+  Index residual_stride = 0;          // elements from row to row
+  const T* residual_scale = nullptr;  // (columns)
+
+  /// For the part of the result that begins at a row and a column.
+  Epilogue from(Index row, Index column) const {
+    Epilogue part = *this;
+    if (residual) part.residual += row * residual_stride + column;
+    if (residual_scale) part.residual_scale += column;
+    return part;
+  }
 };
 
 /// The left-hand side of a product, wherever its rows come from.
@@ -127,9 +158,9 @@ struct MatrixRows final : RowSource<T> {
 namespace plainnet::kernels {
 
 template <class T>
-void multiply_part(const RowSource<T>& rows, Range row_range, const PackedMatrix<T>& b, Range panels,
-                   const LeakySlope<T>* slope, T* out, Index out_stride, T* scratch) {
-  PLAINNET_DISPATCH(b.isa, multiply<T>(rows, row_range, b, panels, slope, out, out_stride, scratch));
+void multiply_part(const RowSource<T>& rows, Range row_range, const PackedView<T>& b, Range panels,
+                   const Epilogue<T>& epilogue, T* out, Index out_stride, T* scratch) {
+  PLAINNET_DISPATCH(b.isa, multiply<T>(rows, row_range, b, panels, epilogue, out, out_stride, scratch));
 }
 
 /// Elements of scratch memory that multiply() needs for each thread.
@@ -138,10 +169,10 @@ Index matmul_scratch(Index depth) {
   return checked_multiply(matmul_rows_in_cache<T>(depth) + matmul_most_rows, depth);
 }
 
-/// out (row_count, b.columns) = act(rows · b + bias), row r at out + r · out_stride. `scratch` has
+/// out (row_count, b.columns) = act(rows · b + bias) + scale · residual, row r at out + r · out_stride. `scratch` has
 /// matmul_scratch<T>(b.depth) elements for each thread of the pool. The result does not depend on their number.
 template <class T>
-void multiply(const RowSource<T>& rows, Index row_count, const PackedMatrix<T>& b, const LeakySlope<T>* slope, T* out,
+void multiply(const RowSource<T>& rows, Index row_count, const PackedView<T>& b, const Epilogue<T>& epilogue, T* out,
               Index out_stride, T* scratch, ThreadPool& pool) {
   const Index scratch_size = matmul_scratch<T>(b.depth);
   // Threads share out the longer side: each then reads its own part of the larger operand only.
@@ -158,7 +189,7 @@ void multiply(const RowSource<T>& rows, Index row_count, const PackedMatrix<T>& 
       panel_range = part_of(panels, pool.size(), thread);
     }
     if (row_range.size() > 0 && panel_range.size() > 0) {
-      multiply_part<T>(rows, row_range, b, panel_range, slope, out, out_stride, scratch + thread * scratch_size);
+      multiply_part<T>(rows, row_range, b, panel_range, epilogue, out, out_stride, scratch + thread * scratch_size);
     }
   });
 }
