@@ -66,7 +66,7 @@ struct ScaledRows : kernels::RowSource<double> {
   ScaledRows(const Parameter<T>& weight_, const Vector& row_scale_, const Vector& column_scale_)
       : weight(weight_), row_scale(row_scale_), column_scale(column_scale_) {}
 
-  void pack(Index first, Index count, Index height, double* packed) const override {
+  void pack(Isa, Index first, Index count, Index height, double* packed) const override {
     const Index depth = weight.columns();
     for (Index k = 0; k < depth; ++k) {
       const double scale = column_scale[static_cast<std::size_t>(k)];

@@ -6,6 +6,7 @@
 #include "plainnet/core/aligned.hpp"
 #include "plainnet/core/thread_pool.hpp"
 #include "plainnet/kernels/dispatch.hpp"
+#include "plainnet/kernels/rows.hpp"
 #include "plainnet/kernels/simd.hpp"
 #include "plainnet/kernels/vector_math.hpp"
 
@@ -28,9 +29,6 @@ template <class T>
 Index matmul_panel_columns(Isa isa) {
   return 2 * lanes_of<T>(isa);
 }
-
-/// Most rows of a register block of any instruction set.
-inline constexpr Index matmul_most_rows = 14;
 
 /// Rows that are packed at a time: so many that they stay in a 1 to 2 MB L2 beside a panel, since every panel of
 /// weights is read once for each such portion; whole register blocks.
@@ -115,38 +113,6 @@ struct Epilogue {
     if (residual) part.residual += row * residual_stride + column;
     if (residual_scale) part.residual_scale += column;
     return part;
-  }
-};
-
-/// The left-hand side of a product, wherever its rows come from.
-template <class T>
-class RowSource {
- public:
-  /// Writes rows first … first + count − 1 as packed[k · height + r], and zeros for the rows up to `height`.
-  virtual void pack(Index first, Index count, Index height, T* packed) const = 0;
-
- protected:
-  ~RowSource() = default;
-};
-
-/// Rows of a matrix in memory, row r at data + r · stride.
-template <class T>
-struct MatrixRows final : RowSource<T> {
-  const T* data;
-  Index stride;
-  Index depth;
-
-  MatrixRows(const T* data_, Index stride_, Index depth_) : data(data_), stride(stride_), depth(depth_) {}
-
-  void pack(Index first, Index count, Index height, T* packed) const override {
-    constexpr Index chunk = 64;
-    for (Index begin = 0; begin < depth; begin += chunk) {
-      const Index end = std::min(begin + chunk, depth);
-      for (Index r = 0; r < height; ++r) {
-        const T* row = data + (first + r) * stride;
-        for (Index k = begin; k < end; ++k) packed[k * height + r] = r < count ? row[k] : T{0};
-      }
-    }
   }
 };
 

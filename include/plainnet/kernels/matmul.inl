@@ -202,7 +202,7 @@ inline void multiply(const RowSource<T>& rows, Range row_range, const PackedView
     T* packed = scratch;
     for (Index r = 0; r < count; r += MatmulBlock<T>::rows) {
       const Index height = block_height<T>(count - r);
-      rows.pack(first + r, height < count - r ? height : count - r, height, packed);
+      rows.pack(b.isa, first + r, height < count - r ? height : count - r, height, packed);
       packed += height * depth;
     }
     for (Index panel = panels.begin; panel < panels.end; ++panel) {
