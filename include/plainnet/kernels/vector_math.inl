@@ -1,12 +1,12 @@
 // Body of vector_math.hpp, compiled once for every instruction set (for_each_isa.hpp).
 
-/// p[0] … p[count − 1] and zeros; reads nothing behind them. count is at most the number of lanes.
+/// p[0] … p[count − 1], then `rest` in every lane; reads nothing behind them. count is at most the number of lanes.
 template <class T>
-inline typename Simd<T>::Vector load_part(const T* p, Index count) {
+inline typename Simd<T>::Vector load_part(const T* p, Index count, T rest = T{0}) {
   using S = Simd<T>;
   if (count == S::lanes) return S::load(p);
-  alignas(64) T part[S::lanes] = {};
-  for (Index i = 0; i < count; ++i) part[i] = p[i];
+  alignas(64) T part[S::lanes];
+  for (Index i = 0; i < S::lanes; ++i) part[i] = i < count ? p[i] : rest;
   return S::load(part);
 }
 
