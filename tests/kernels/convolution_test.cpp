@@ -33,10 +33,10 @@ struct Weights {
 };
 
 template <class T>
-Tensor<T> run(const Tensor<T>& in, const PackedConvolution<T>& packed, const LeakySlope<T>* slope, ThreadPool& pool) {
+Tensor<T> run(const Tensor<T>& in, const PackedConvolution<T>& packed, const Epilogue<T>& epilogue, ThreadPool& pool) {
   Tensor<T> out(output_shape(in.shape(), packed.window, packed.out_channels));
   AlignedVector<T> scratch(static_cast<std::size_t>(packed.scratch() * pool.size()));
-  convolve<T>(in, packed, slope, out.view(), scratch.data(), pool);
+  convolve<T>(in, packed, epilogue, out.view(), scratch.data(), pool);
   return out;
 }
 
@@ -61,15 +61,15 @@ TYPED_TEST(ConvolveOf, SumsWeightTimesInputOverItsWindow) {
                                                   bias.magnitudes(), row.out_channels, row.window, row.groups);
     const Index terms = weights.weight.size() / row.out_channels + 3;
     const double tolerance = test::rounding_error<T>(terms, test::largest_magnitude(sizes));
-    const LeakySlope<T> slope{T{0.25}};
+    const Epilogue<T> slope{.activation = Activation::leaky_relu, .slope = T{0.25}};
     for (Isa isa : test::supported_isas()) {
       SCOPED_TRACE(concatenate(to_string(isa), ": ", to_string(row)));
       const PackedConvolution<T> packed = weights.pack(row, isa);
-      const Tensor<T> out = run<T>(in, packed, nullptr, one);
+      const Tensor<T> out = run<T>(in, packed, {}, one);
       ASSERT_TRUE(test::near_everywhere(out, expected, tolerance));
       ASSERT_TRUE(
-          test::near_everywhere(run(in, packed, &slope, one), test::reference_leaky_relu(expected, 0.25), tolerance));
-      ASSERT_TRUE(test::same_bits(run<T>(in, packed, nullptr, three), out)) << "three threads";
+          test::near_everywhere(run(in, packed, slope, one), test::reference_leaky_relu(expected, 0.25), tolerance));
+      ASSERT_TRUE(test::same_bits(run<T>(in, packed, {}, three), out)) << "three threads";
     }
   }
 }
@@ -86,11 +86,11 @@ TYPED_TEST(ConvolveOf, GivesAnImageOfABatchTheBitsItHasAlone) {
   ThreadPool pool(2);
   for (Isa isa : test::supported_isas()) {
     const PackedConvolution<T> packed = weights.pack(row, isa);
-    const Tensor<T> all = run<T>(in, packed, nullptr, pool);
+    const Tensor<T> all = run<T>(in, packed, {}, pool);
     for (Index n = 0; n < 3; ++n) {
       Tensor<T> image(one_image);
       std::copy_n(in.view().pixel(n, 0, 0), one_image.elements(), image.data());
-      const Tensor<T> alone = run<T>(image, packed, nullptr, pool);
+      const Tensor<T> alone = run<T>(image, packed, {}, pool);
       EXPECT_TRUE(test::same_bits<T>(TensorView<const T>(all.view().pixel(n, 0, 0), alone.shape()), alone.view()))
           << to_string(isa) << ", image " << n;
     }
@@ -108,7 +108,7 @@ TYPED_TEST(ConvolveOf, SpreadsNaNOnlyToOutputsThatSeeIt) {
     in(0, 1, 4, 1) = bad;
     ThreadPool pool(1);
     for (Isa isa : test::supported_isas()) {
-      const Tensor<T> out = run<T>(in, weights.pack(row, isa), nullptr, pool);
+      const Tensor<T> out = run<T>(in, weights.pack(row, isa), {}, pool);
       for (Index y = 0; y < 5; ++y) {
         for (Index x = 0; x < 6; ++x) {
           for (Index c = 0; c < 19; ++c) {

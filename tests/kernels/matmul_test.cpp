@@ -49,17 +49,22 @@ struct Product {
   }
 
   /// Rows first … first + count − 1 of the product, with `untouched` between them.
-  AlignedVector<T> run(const PackedMatrix<T>& packed, const LeakySlope<T>* slope, ThreadPool& pool, Index first,
+  AlignedVector<T> run(const PackedMatrix<T>& packed, const Epilogue<T>& epilogue, ThreadPool& pool, Index first,
                        Index count) const {
     AlignedVector<T> out(size_of(count, columns, out_stride), untouched);
     AlignedVector<T> scratch(static_cast<std::size_t>(matmul_scratch<T>(depth) * pool.size()));
     const MatrixRows<T> source{a.data() + first * row_stride, row_stride, depth};
-    multiply<T>(source, count, packed, slope, out.data(), out_stride, scratch.data(), pool);
+    multiply<T>(source, count, packed, epilogue, out.data(), out_stride, scratch.data(), pool);
     return out;
   }
 
   static constexpr T untouched = T{12345};
 };
+
+template <class T>
+Epilogue<T> leaky_relu(T slope) {
+  return {.activation = Activation::leaky_relu, .slope = slope};
+}
 
 template <class T>
 testing::AssertionResult is_product(const Product<T>& p, const AlignedVector<T>& out, bool with_bias,
@@ -119,18 +124,83 @@ TYPED_TEST(MatmulOf, IsTheSumOfProductsForEveryInstructionSet) {
     const bool with_bias = random.coin();
     const double slopes[] = {0.0, 0.3, 1.0};
     const double slope = slopes[random.integer(0, 2)];
-    const LeakySlope<T> leaky{static_cast<T>(slope)};
-    const double rounded_slope = static_cast<double>(leaky.value);
+    const Epilogue<T> leaky = leaky_relu(static_cast<T>(slope));
+    const double rounded_slope = static_cast<double>(leaky.slope);
     for (Isa isa : test::supported_isas()) {
       SCOPED_TRACE(concatenate(to_string(isa), ": (", rows, ", ", depth, ") times (", depth, ", ", columns, ")",
                                with_bias ? " with bias" : "", ", slope ", slope));
       const PackedMatrix<T> packed = product.pack(isa, with_bias);
-      const AlignedVector<T> plain = product.run(packed, nullptr, one, 0, rows);
+      const AlignedVector<T> plain = product.run(packed, {}, one, 0, rows);
       ASSERT_TRUE(is_product<T>(product, plain, with_bias, nullptr));
-      const AlignedVector<T> activated = product.run(packed, &leaky, one, 0, rows);
+      const AlignedVector<T> activated = product.run(packed, leaky, one, 0, rows);
       ASSERT_TRUE(is_product<T>(product, activated, with_bias, &rounded_slope));
-      ASSERT_EQ(product.run(packed, nullptr, three, 0, rows), plain) << "three threads";
-      ASSERT_EQ(product.run(packed, &leaky, three, 0, rows), activated) << "three threads";
+      ASSERT_EQ(product.run(packed, {}, three, 0, rows), plain) << "three threads";
+      ASSERT_EQ(product.run(packed, leaky, three, 0, rows), activated) << "three threads";
+    }
+  }
+}
+
+double activated(Activation activation, double x) {
+  switch (activation) {
+    case Activation::gelu: return x * std::erfc(-x / std::sqrt(2.0)) / 2;
+    case Activation::squared_relu: return x < 0 ? 0 : x * x;
+    case Activation::sigmoid: return 1 / (1 + std::exp(-x));
+    default: return x;
+  }
+}
+
+// act(sum + bias) + scale · residual, of all activations, with rows and columns that fill no block; the residual lies
+// in exactly the memory that it needs.
+TYPED_TEST(MatmulOf, FinishesWithActivationAndResidual) {
+  using T = TypeParam;
+  test::Random random(7);
+  ThreadPool one(1);
+  ThreadPool three(3);
+  for (Index rows : {1, 2, 6, 7, 14, 15, 33}) {
+    for (Index columns : {1, 7, 16, 31, 32, 33, 65}) {
+      const Product<T> product(rows, 21, columns, random, random.integer(0, 2));
+      const Index residual_stride = columns + random.integer(0, 2);
+      AlignedVector<T> residual(Product<T>::size_of(rows, columns, residual_stride));
+      AlignedVector<T> scale(static_cast<std::size_t>(columns));
+      random.fill(residual.data(), residual.data() + residual.size(), -1, 1);
+      random.fill(scale.data(), scale.data() + scale.size(), -1, 1);
+      for (Activation activation :
+           {Activation::none, Activation::gelu, Activation::squared_relu, Activation::sigmoid}) {
+        for (const T* scales : {static_cast<const T*>(nullptr), static_cast<const T*>(scale.data())}) {
+          const Epilogue<T> epilogue{.activation = activation,
+                                     .residual = residual.data(),
+                                     .residual_stride = residual_stride,
+                                     .residual_scale = scales};
+          for (Isa isa : test::supported_isas()) {
+            SCOPED_TRACE(concatenate(to_string(isa), ": (", rows, ", ", columns, "), activation ",
+                                     static_cast<int>(activation), scales ? ", scaled" : ""));
+            const PackedMatrix<T> packed = product.pack(isa);
+            const AlignedVector<T> out = product.run(packed, epilogue, one, 0, rows);
+            ASSERT_EQ(product.run(packed, epilogue, three, 0, rows), out) << "three threads";
+            for (Index r = 0; r < rows; ++r) {
+              for (Index c = 0; c < columns; ++c) {
+                double sum = static_cast<double>(product.bias[static_cast<std::size_t>(c)]);
+                for (Index k = 0; k < 21; ++k)
+                  sum += static_cast<double>(product.left(r, k)) * static_cast<double>(product.right(k, c));
+                const double factor = scales ? static_cast<double>(scales[c]) : 1.0;
+                const double expected =
+                    activated(activation, sum) +
+                    factor * static_cast<double>(residual[static_cast<std::size_t>(r * residual_stride + c)]);
+                // Sums are at most 22, squares 484; derivatives at most 44; gelu's own bound is 4e-7 of 22.
+                const double tolerance = test::rounding_error<T>(24, 22.0 * 44) + (sizeof(T) == 4 ? 4e-7 * 22 : 0.0);
+                ASSERT_NEAR(static_cast<double>(out[static_cast<std::size_t>(r * product.out_stride + c)]), expected,
+                            tolerance)
+                    << "row " << r << ", column " << c;
+              }
+            }
+            for (Index first = 0; first < rows; first += 4) {  // a row alone has the bits it has among others
+              Epilogue<T> of_row = epilogue.from(first, 0);
+              const AlignedVector<T> row = product.run(packed, of_row, one, first, 1);
+              ASSERT_TRUE(std::equal(row.begin(), row.end(), out.begin() + first * product.out_stride)) << first;
+            }
+          }
+        }
+      }
     }
   }
 }
@@ -140,18 +210,18 @@ TYPED_TEST(MatmulOf, GivesARowTheSameBitsWhereverItStands) {
   using T = TypeParam;
   test::Random random(2);
   const Product<T> product(61, 600, 45, random);
-  const LeakySlope<T> slope{T{0.25}};
+  const Epilogue<T> slope = leaky_relu(T{0.25});
   for (Isa isa : test::supported_isas()) {
     const PackedMatrix<T> packed = product.pack(isa);
     ThreadPool one(1);
-    const AlignedVector<T> all = product.run(packed, &slope, one, 0, 61);
+    const AlignedVector<T> all = product.run(packed, slope, one, 0, 61);
     for (Index threads = 1; threads <= 4; ++threads) {
       ThreadPool pool(threads);
-      ASSERT_EQ(product.run(packed, &slope, pool, 0, 61), all) << to_string(isa) << ", " << threads << " threads";
+      ASSERT_EQ(product.run(packed, slope, pool, 0, 61), all) << to_string(isa) << ", " << threads << " threads";
     }
     for (Index count : {1, 2, 5, 7, 15}) {
       for (Index first = 0; first + count <= 61; first += 3) {
-        const AlignedVector<T> part = product.run(packed, &slope, one, first, count);
+        const AlignedVector<T> part = product.run(packed, slope, one, first, count);
         ASSERT_TRUE(std::equal(part.begin(), part.end(), all.begin() + first * 45))
             << to_string(isa) << ": rows " << first << " to " << first + count - 1;
       }
@@ -169,7 +239,7 @@ TYPED_TEST(MatmulOf, GoesOnWhereThePackedRowsEnd) {
   for (Isa isa : test::supported_isas()) {
     for (Index threads : {1, 2}) {
       ThreadPool pool(threads);
-      const AlignedVector<T> out = product.run(product.pack(isa), nullptr, pool, 0, 130);
+      const AlignedVector<T> out = product.run(product.pack(isa), {}, pool, 0, 130);
       ASSERT_TRUE(is_product<T>(product, out, true, nullptr)) << to_string(isa) << ", " << threads << " threads";
     }
   }
@@ -184,10 +254,10 @@ TYPED_TEST(MatmulOf, KeepsNaNAndInfinityInTheirRow) {
     Product<T> product(17, 5, 35, random);
     product.left(3, 2) = nan;
     product.left(15, 4) = infinity;
-    const LeakySlope<T> slope{slope_value};
+    const Epilogue<T> slope = leaky_relu(slope_value);
     for (Isa isa : test::supported_isas()) {
       ThreadPool pool(1);
-      const AlignedVector<T> out = product.run(product.pack(isa), &slope, pool, 0, 17);
+      const AlignedVector<T> out = product.run(product.pack(isa), slope, pool, 0, 17);
       for (Index r = 0; r < 17; ++r) {
         for (Index c = 0; c < 35; ++c) {
           const T value = out[static_cast<std::size_t>(r * 35 + c)];
@@ -219,7 +289,7 @@ TYPED_TEST(MatmulOf, ComputesWithSubnormalNumbers) {
   for (T& value : product.bias) value = tiny;
   for (Isa isa : test::supported_isas()) {
     ThreadPool pool(1);
-    for (T value : product.run(product.pack(isa), nullptr, pool, 0, 3)) ASSERT_EQ(value, T{7} * tiny) << to_string(isa);
+    for (T value : product.run(product.pack(isa), {}, pool, 0, 3)) ASSERT_EQ(value, T{7} * tiny) << to_string(isa);
   }
 }
 

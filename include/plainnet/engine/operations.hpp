@@ -2,7 +2,6 @@
 // What an engine runs: operations with their weights packed for the machine, not bound to any size of image.
 
 #include <algorithm>
-#include <optional>
 #include <utility>
 
 #include "plainnet/core/window.hpp"
@@ -32,15 +31,14 @@ class Operation {
                    ThreadPool& pool) const = 0;
 };
 
-/// Convolution, bias, leaky ReLU if there is a slope.
+/// Convolution, bias, activation.
 template <class T>
 struct ConvolutionOperation final : Operation<T> {
   kernels::PackedConvolution<T> packed;
-  std::optional<kernels::LeakySlope<T>> slope;
+  kernels::Epilogue<T> epilogue;  // without a residual
 
-  explicit ConvolutionOperation(kernels::PackedConvolution<T> packed_,
-                                std::optional<kernels::LeakySlope<T>> slope_ = std::nullopt)
-      : packed(std::move(packed_)), slope(slope_) {}
+  explicit ConvolutionOperation(kernels::PackedConvolution<T> packed_, kernels::Epilogue<T> epilogue_ = {})
+      : packed(std::move(packed_)), epilogue(epilogue_) {}
 
   Shape output_shape(const Shape& in) const override {
     require(in.channels == packed.in_channels, "a convolution of ", packed.in_channels, " channels was given ",
@@ -55,7 +53,7 @@ struct ConvolutionOperation final : Operation<T> {
     return total;
   }
   void run(TensorView<const T> in, const T*, TensorView<T> out, T* scratch, ThreadPool& pool) const override {
-    kernels::convolve(in, packed, slope ? &*slope : nullptr, out, scratch, pool);
+    kernels::convolve(in, packed, epilogue, out, scratch, pool);
   }
 };
 

@@ -67,7 +67,7 @@ class Program {
                   "Program an append() for it.");
   }
 
-  void append(const Conv2d<T>& conv) { append(conv, std::nullopt); }
+  void append(const Conv2d<T>& conv) { append(conv, kernels::Epilogue<T>{}); }
 
   void append(const FoldedSeriesActivation<T>& act) {
     add<SeriesOperation<T>>(
@@ -80,7 +80,8 @@ class Program {
 
   /// The activation is computed where the first convolution writes.
   void append(const Sequential<Conv2d<T>, LeakyRelu<T>, Conv2d<T>>& pair) {
-    append(pair.template get<0>(), kernels::LeakySlope<T>{static_cast<T>(pair.template get<1>().slope)});
+    append(pair.template get<0>(), kernels::Epilogue<T>{.activation = kernels::Activation::leaky_relu,
+                                                        .slope = static_cast<T>(pair.template get<1>().slope)});
     append(pair.template get<2>());
   }
 
@@ -97,11 +98,11 @@ class Program {
   template <class>
   static constexpr bool never = false;
 
-  void append(const Conv2d<T>& conv, std::optional<kernels::LeakySlope<T>> slope) {
+  void append(const Conv2d<T>& conv, const kernels::Epilogue<T>& epilogue) {
     add<ConvolutionOperation<T>>(
         kernels::pack_convolution(conv.weight.data(), conv.bias ? conv.bias->data() : nullptr, conv.in_channels(),
                                   conv.out_channels(), conv.window(), conv.groups(), isa_),
-        slope);
+        epilogue);
   }
 
   template <class... Layers, std::size_t... i>

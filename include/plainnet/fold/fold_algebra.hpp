@@ -89,7 +89,7 @@ struct ScaledRows : kernels::RowSource<double> {
   ScaledRows(const Parameter<T>& weight_, const Vector& row_scale_, const Vector& column_scale_)
       : weight(weight_), row_scale(row_scale_), column_scale(column_scale_) {}
 
-  void pack(Index first, Index count, Index height, double* packed) const override {
+  void pack(Isa, Index first, Index count, Index height, double* packed) const override {
     const Index depth = weight.columns();
     for (Index k = 0; k < depth; ++k) {
       const double scale = column_scale[static_cast<std::size_t>(k)];
@@ -143,7 +143,7 @@ void compose(const Parameter<T>& weight2, const Vector& bias2, const ChannelAffi
     const Index count = std::min(columns_at_once, columns - first);
     const kernels::StridedMatrix<T> part{weight1.data() + first, weight1.rows(), count, columns, 1};
     const auto packed = kernels::pack_matrix<double, T>(part, nullptr, best_isa());
-    kernels::multiply<double>(rows, weight2.rows(), packed, nullptr, product.data(), count, scratch.data(), pool);
+    kernels::multiply<double>(rows, weight2.rows(), packed, {}, product.data(), count, scratch.data(), pool);
     const double* from = product.data();
     for (Index o = 0; o < weight2.rows(); ++o) {
       T* const to = out_weight.data() + o * columns + first;

@@ -22,27 +22,45 @@ struct WindowRows final : RowSource<T> {
   WindowRows(TensorView<const T> in_, const Window& window_, const Shape& out_, Index first_channel_, Index channels_)
       : in(in_), window(window_), out(out_), first_channel(first_channel_), channels(channels_) {}
 
-  void pack(Index first, Index count, Index height, T* packed) const override {
-    for (Index r = 0; r < count; ++r) pack_row(first + r, height, packed + r);
-    const Index depth = window.kernel.height * window.kernel.width * channels;
-    for (Index r = count; r < height; ++r) {
-      for (Index k = 0; k < depth; ++k) packed[k * height + r] = T{0};
+  void pack(Isa isa, Index first, Index count, Index height, T* packed) const override {
+    Index image[matmul_most_rows], top[matmul_most_rows], left[matmul_most_rows];
+    bool inside = true;
+    for (Index r = 0; r < count; ++r) {
+      const Index row = first + r;
+      image[r] = row / (out.width * out.height);
+      top[r] = row / out.width % out.height * window.stride.height - window.padding.top;
+      left[r] = row % out.width * window.stride.width - window.padding.left;
+      inside = inside && left[r] >= 0 && left[r] + window.kernel.width <= in.shape().width;
+    }
+    // A row of the window is one run of memory where it lies inside the map.
+    const bool whole_rows = inside && channels == in.shape().channels && window.dilation.width == 1;
+    const Index steps = whole_rows ? 1 : window.kernel.width;
+    const Index run = whole_rows ? window.kernel.width * channels : channels;
+    for (Index ky = 0; ky < window.kernel.height; ++ky) {
+      for (Index kx = 0; kx < steps; ++kx, packed += run * height) {
+        RowGroup<T> rows;
+        bool all_inside = true;
+        for (Index r = 0; r < count; ++r) {
+          const Index y = top[r] + ky * window.dilation.height;
+          const Index x = left[r] + kx * window.dilation.width;
+          const bool in_map = y >= 0 && y < in.shape().height && x >= 0 && x < in.shape().width;
+          rows.data[r] = in_map ? in.pixel(image[r], y, x) + first_channel : nullptr;
+          all_inside = all_inside && in_map;
+        }
+        if (all_inside) {
+          pack_rows(isa, rows, run, count, height, packed);
+        } else {
+          pack_with_zeros(rows, run, count, height, packed);
+        }
+      }
     }
   }
 
  private:
-  void pack_row(Index row, Index height, T* packed) const {
-    const Index x = row % out.width;
-    const Index y = row / out.width % out.height;
-    const Index n = row / (out.width * out.height);
-    for (Index ky = 0; ky < window.kernel.height; ++ky) {
-      const Index in_y = y * window.stride.height + ky * window.dilation.height - window.padding.top;
-      for (Index kx = 0; kx < window.kernel.width; ++kx) {
-        const Index in_x = x * window.stride.width + kx * window.dilation.width - window.padding.left;
-        const bool inside = in_y >= 0 && in_y < in.shape().height && in_x >= 0 && in_x < in.shape().width;
-        const T* pixel = inside ? in.pixel(n, in_y, in_x) + first_channel : nullptr;
-        for (Index c = 0; c < channels; ++c, packed += height) *packed = pixel ? pixel[c] : T{0};
-      }
+  static void pack_with_zeros(const RowGroup<T>& rows, Index run, Index count, Index height, T* packed) {
+    for (Index r = 0; r < height; ++r) {
+      const T* row = r < count ? rows.data[r] : nullptr;
+      for (Index k = 0; k < run; ++k) packed[k * height + r] = row ? row[k] : T{0};
     }
   }
 };
@@ -85,11 +103,11 @@ PackedConvolution<T> pack_convolution(const T* weight, const T* bias, Index in_c
   return packed;
 }
 
-/// out = act(convolution(in) + bias); `out` has the shape that the window gives. `scratch` has packed.scratch()
-/// elements for each thread of the pool.
+/// out = act(convolution(in) + bias) + scale · residual; `out` has the shape that the window gives, rows of the
+/// epilogue are its pixels. `scratch` has packed.scratch() elements for each thread of the pool.
 template <class T>
-void convolve(TensorView<const T> in, const PackedConvolution<T>& packed, const LeakySlope<T>* slope, TensorView<T> out,
-              T* scratch, ThreadPool& pool) {
+void convolve(TensorView<const T> in, const PackedConvolution<T>& packed, const Epilogue<T>& epilogue,
+              TensorView<T> out, T* scratch, ThreadPool& pool) {
   const Index group_count = static_cast<Index>(packed.groups.size());
   const Index group_in = packed.in_channels / group_count;
   const Index group_out = packed.out_channels / group_count;
@@ -97,12 +115,13 @@ void convolve(TensorView<const T> in, const PackedConvolution<T>& packed, const 
   for (Index group = 0; group < group_count; ++group) {
     const PackedMatrix<T>& weights = packed.groups[static_cast<std::size_t>(group)];
     T* const first_output = out.data() + group * group_out;
+    const Epilogue<T> part = epilogue.from(0, group * group_out);
     if (packed.window.is_pointwise()) {
       const MatrixRows<T> pixels{in.data() + group * group_in, packed.in_channels, group_in};
-      multiply<T>(pixels, rows, weights, slope, first_output, packed.out_channels, scratch, pool);
+      multiply<T>(pixels, rows, weights, part, first_output, packed.out_channels, scratch, pool);
     } else {
       const WindowRows<T> patches{in, packed.window, out.shape(), group * group_in, group_in};
-      multiply<T>(patches, rows, weights, slope, first_output, packed.out_channels, scratch, pool);
+      multiply<T>(patches, rows, weights, part, first_output, packed.out_channels, scratch, pool);
     }
   }
 }

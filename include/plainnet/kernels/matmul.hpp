@@ -1,12 +1,14 @@
 #pragma once
-// Matrix product with a right-hand side that is packed once: rows · B + bias, then an optional leaky ReLU.
+// Matrix product with a packed right-hand side: act(rows · B + bias) + scale · residual.
 
 #include <algorithm>
 
 #include "plainnet/core/aligned.hpp"
 #include "plainnet/core/thread_pool.hpp"
 #include "plainnet/kernels/dispatch.hpp"
+#include "plainnet/kernels/rows.hpp"
 #include "plainnet/kernels/simd.hpp"
+#include "plainnet/kernels/vector_math.hpp"
 
 namespace plainnet::kernels {
 
@@ -28,9 +30,6 @@ Index matmul_panel_columns(Isa isa) {
   return 2 * lanes_of<T>(isa);
 }
 
-/// Most rows of a register block of any instruction set.
-inline constexpr Index matmul_most_rows = 14;
-
 /// Rows that are packed at a time: so many that they stay in a 1 to 2 MB L2 beside a panel, since every panel of
 /// weights is read once for each such portion; whole register blocks.
 template <class T>
@@ -41,8 +40,24 @@ Index matmul_rows_in_cache(Index depth) {
   return std::clamp<Index>(rows / unit * unit, unit, 8 * unit);
 }
 
-/// A (depth, columns) matrix as panels of some columns each, (panel, depth, column in panel), zeros after the last
-/// column; and the bias that is added to every row of a product.
+/// A packed (depth, columns) matrix in memory that somebody else owns: panels of matmul_panel_columns() columns each,
+/// (panel, depth, column in panel), zeros after the last column; and the bias that is added to every row of a product,
+/// as long as the panels are wide, or null.
+template <class T>
+struct PackedView {
+  Isa isa;
+  Index depth;
+  Index columns;
+  const T* panels;
+  const T* bias;
+
+  Index panel_count() const {
+    const Index width = matmul_panel_columns<T>(isa);
+    return (columns + width - 1) / width;
+  }
+};
+
+/// A packed matrix that owns its memory.
 template <class T>
 struct PackedMatrix {
   Isa isa = Isa::baseline;
@@ -51,10 +66,8 @@ struct PackedMatrix {
   AlignedVector<T> panels;
   AlignedVector<T> bias;
 
-  Index panel_count() const {
-    const Index width = matmul_panel_columns<T>(isa);
-    return (columns + width - 1) / width;
-  }
+  PackedView<T> view() const { return {isa, depth, columns, panels.data(), bias.data()}; }
+  operator PackedView<T>() const { return view(); }
 };
 
 /// Packs `matrix` (depth, columns), converting each element; `bias` has `columns` elements or is null.
@@ -62,7 +75,7 @@ template <class T, class Source>
 PackedMatrix<T> pack_matrix(const StridedMatrix<Source>& matrix, const Source* bias, Isa isa) {
   PackedMatrix<T> packed{.isa = isa, .depth = matrix.rows, .columns = matrix.columns, .panels = {}, .bias = {}};
   const Index width = matmul_panel_columns<T>(isa);
-  const Index padded_columns = checked_multiply(packed.panel_count(), width);
+  const Index padded_columns = checked_multiply(packed.view().panel_count(), width);
   packed.panels.assign(static_cast<std::size_t>(checked_multiply(padded_columns, packed.depth)), T{0});
   packed.bias.assign(static_cast<std::size_t>(padded_columns), T{0});
   constexpr Index chunk = 64;  // rows of the panel that are filled while they are in L1
@@ -81,41 +94,25 @@ PackedMatrix<T> pack_matrix(const StridedMatrix<Source>& matrix, const Source* b
   return packed;
 }
 
-/// Slope of a leaky ReLU.
+/// What becomes of a sum of products before it is written:
+///
+///   out(r, c) = act(sum(r, c)) + residual_scale(c) · residual(r, c)
+///
+/// The residual is left out where it is null, its scale is 1 where that is null.
 template <class T>
-struct LeakySlope {
-  T value;
-};
+struct Epilogue {
+  Activation activation = Activation::none;
+  T slope = 0;                        // of the leaky ReLU
+  const T* residual = nullptr;        // does not overlap the result
+  Index residual_stride = 0;          // elements from row to row
+  const T* residual_scale = nullptr;  // (columns)
 
-/// The left-hand side of a product, wherever its rows come from.
-template <class T>
-class RowSource {
- public:
-  /// Writes rows first … first + count − 1 as packed[k · height + r], and zeros for the rows up to `height`.
-  virtual void pack(Index first, Index count, Index height, T* packed) const = 0;
-
- protected:
-  ~RowSource() = default;
-};
-
-/// Rows of a matrix in memory, row r at data + r · stride.
-template <class T>
-struct MatrixRows final : RowSource<T> {
-  const T* data;
-  Index stride;
-  Index depth;
-
-  MatrixRows(const T* data_, Index stride_, Index depth_) : data(data_), stride(stride_), depth(depth_) {}
-
-  void pack(Index first, Index count, Index height, T* packed) const override {
-    constexpr Index chunk = 64;
-    for (Index begin = 0; begin < depth; begin += chunk) {
-      const Index end = std::min(begin + chunk, depth);
-      for (Index r = 0; r < height; ++r) {
-        const T* row = data + (first + r) * stride;
-        for (Index k = begin; k < end; ++k) packed[k * height + r] = r < count ? row[k] : T{0};
-      }
-    }
+  /// For the part of the result that begins at a row and a column.
+  Epilogue from(Index row, Index column) const {
+    Epilogue part = *this;
+    if (residual) part.residual += row * residual_stride + column;
+    if (residual_scale) part.residual_scale += column;
+    return part;
   }
 };
 
@@ -127,9 +124,9 @@ struct MatrixRows final : RowSource<T> {
 namespace plainnet::kernels {
 
 template <class T>
-void multiply_part(const RowSource<T>& rows, Range row_range, const PackedMatrix<T>& b, Range panels,
-                   const LeakySlope<T>* slope, T* out, Index out_stride, T* scratch) {
-  PLAINNET_DISPATCH(b.isa, multiply<T>(rows, row_range, b, panels, slope, out, out_stride, scratch));
+void multiply_part(const RowSource<T>& rows, Range row_range, const PackedView<T>& b, Range panels,
+                   const Epilogue<T>& epilogue, T* out, Index out_stride, T* scratch) {
+  PLAINNET_DISPATCH(b.isa, multiply<T>(rows, row_range, b, panels, epilogue, out, out_stride, scratch));
 }
 
 /// Elements of scratch memory that multiply() needs for each thread.
@@ -138,10 +135,10 @@ Index matmul_scratch(Index depth) {
   return checked_multiply(matmul_rows_in_cache<T>(depth) + matmul_most_rows, depth);
 }
 
-/// out (row_count, b.columns) = act(rows · b + bias), row r at out + r · out_stride. `scratch` has
+/// out (row_count, b.columns) = act(rows · b + bias) + scale · residual, row r at out + r · out_stride. `scratch` has
 /// matmul_scratch<T>(b.depth) elements for each thread of the pool. The result does not depend on their number.
 template <class T>
-void multiply(const RowSource<T>& rows, Index row_count, const PackedMatrix<T>& b, const LeakySlope<T>* slope, T* out,
+void multiply(const RowSource<T>& rows, Index row_count, const PackedView<T>& b, const Epilogue<T>& epilogue, T* out,
               Index out_stride, T* scratch, ThreadPool& pool) {
   const Index scratch_size = matmul_scratch<T>(b.depth);
   // Threads share out the longer side: each then reads its own part of the larger operand only.
@@ -158,7 +155,7 @@ void multiply(const RowSource<T>& rows, Index row_count, const PackedMatrix<T>& 
       panel_range = part_of(panels, pool.size(), thread);
     }
     if (row_range.size() > 0 && panel_range.size() > 0) {
-      multiply_part<T>(rows, row_range, b, panel_range, slope, out, out_stride, scratch + thread * scratch_size);
+      multiply_part<T>(rows, row_range, b, panel_range, epilogue, out, out_stride, scratch + thread * scratch_size);
     }
   });
 }

@@ -24,7 +24,8 @@ inline void series_of_pixels(const SeriesRow<T>& row, const T* taps, const T* bi
     const bool inside = x >= reach && x + pixels + reach <= row.width;
     if (inside) {
 #pragma GCC unroll 16
-      for (Index i = 0; i < side + pixels - 1; ++i) in[i] = S::relu(S::load(in_row + (x - reach + i) * row.pixel_stride));
+      for (Index i = 0; i < side + pixels - 1; ++i)
+        in[i] = S::relu(S::load(in_row + (x - reach + i) * row.pixel_stride));
     } else {
 #pragma GCC unroll 16
       for (Index i = 0; i < side + pixels - 1; ++i) {

@@ -4,10 +4,12 @@
 //   Simd<T>::Vector, Simd<T>::lanes
 //   load, store         unaligned
 //   broadcast(x)        x in every lane
-//   add, mul            lane by lane
+//   add, sub, mul, div  lane by lane
 //   fma(a, b, c)        a · b + c; rounded once where the machine has it
-//   relu(x)             max(x, 0); NaN stays NaN
+//   at_least(low, x)    max(low, x), at_most(high, x): min(high, x); x if x is NaN
+//   relu(x)             at_least(0, x)
 //   larger(a, b)        the larger; NaN if either is
+//   shift_bits(x)       floats only: the bits of each lane 23 places to the left, to make 2^n of n (vector_math.inl)
 
 #include <cstring>
 
@@ -45,10 +47,19 @@ struct Simd {
   static void store(T* p, Vector v) { std::memcpy(p, &v, sizeof v); }
   static Vector broadcast(T x) { return Vector{} + x; }
   static Vector add(Vector a, Vector b) { return a + b; }
+  static Vector sub(Vector a, Vector b) { return a - b; }
   static Vector mul(Vector a, Vector b) { return a * b; }
+  static Vector div(Vector a, Vector b) { return a / b; }
   static Vector fma(Vector a, Vector b, Vector c) { return a * b + c; }
-  static Vector relu(Vector x) { return x < Vector{} ? Vector{} : x; }
+  static Vector at_least(Vector low, Vector x) { return x < low ? low : x; }
+  static Vector at_most(Vector high, Vector x) { return x > high ? high : x; }
+  static Vector relu(Vector x) { return at_least(Vector{}, x); }
   static Vector larger(Vector a, Vector b) { return ((a > b) | (a != a)) ? a : b; }
+  static Vector shift_bits(Vector x) {
+    static_assert(sizeof(T) == 4);
+    typedef unsigned Bits __attribute__((vector_size(16)));
+    return (Vector)((Bits)x << 23);
+  }
 };
 
 }  // namespace plainnet::kernels::baseline
@@ -76,13 +87,18 @@ struct Simd<float> {
   static void store(float* p, Vector v) { _mm256_storeu_ps(p, v); }
   static Vector broadcast(float x) { return _mm256_set1_ps(x); }
   static Vector add(Vector a, Vector b) { return _mm256_add_ps(a, b); }
+  static Vector sub(Vector a, Vector b) { return _mm256_sub_ps(a, b); }
   static Vector mul(Vector a, Vector b) { return _mm256_mul_ps(a, b); }
+  static Vector div(Vector a, Vector b) { return _mm256_div_ps(a, b); }
   static Vector fma(Vector a, Vector b, Vector c) { return _mm256_fmadd_ps(a, b, c); }
-  // maxps returns its second operand if one is NaN.
-  static Vector relu(Vector x) { return _mm256_max_ps(_mm256_setzero_ps(), x); }
+  // maxps and minps return their second operand if one is NaN.
+  static Vector at_least(Vector low, Vector x) { return _mm256_max_ps(low, x); }
+  static Vector at_most(Vector high, Vector x) { return _mm256_min_ps(high, x); }
+  static Vector relu(Vector x) { return at_least(_mm256_setzero_ps(), x); }
   static Vector larger(Vector a, Vector b) {
     return _mm256_blendv_ps(_mm256_max_ps(a, b), a, _mm256_cmp_ps(a, a, _CMP_UNORD_Q));
   }
+  static Vector shift_bits(Vector x) { return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(x), 23)); }
 };
 
 template <>
@@ -94,9 +110,13 @@ struct Simd<double> {
   static void store(double* p, Vector v) { _mm256_storeu_pd(p, v); }
   static Vector broadcast(double x) { return _mm256_set1_pd(x); }
   static Vector add(Vector a, Vector b) { return _mm256_add_pd(a, b); }
+  static Vector sub(Vector a, Vector b) { return _mm256_sub_pd(a, b); }
   static Vector mul(Vector a, Vector b) { return _mm256_mul_pd(a, b); }
+  static Vector div(Vector a, Vector b) { return _mm256_div_pd(a, b); }
   static Vector fma(Vector a, Vector b, Vector c) { return _mm256_fmadd_pd(a, b, c); }
-  static Vector relu(Vector x) { return _mm256_max_pd(_mm256_setzero_pd(), x); }
+  static Vector at_least(Vector low, Vector x) { return _mm256_max_pd(low, x); }
+  static Vector at_most(Vector high, Vector x) { return _mm256_min_pd(high, x); }
+  static Vector relu(Vector x) { return at_least(_mm256_setzero_pd(), x); }
   static Vector larger(Vector a, Vector b) {
     return _mm256_blendv_pd(_mm256_max_pd(a, b), a, _mm256_cmp_pd(a, a, _CMP_UNORD_Q));
   }
@@ -127,13 +147,19 @@ struct Simd<float> {
   static void store(float* p, Vector v) { _mm512_storeu_ps(p, v); }
   static Vector broadcast(float x) { return _mm512_set1_ps(x); }
   static Vector add(Vector a, Vector b) { return a + b; }
+  static Vector sub(Vector a, Vector b) { return a - b; }
   static Vector mul(Vector a, Vector b) { return a * b; }
+  static Vector div(Vector a, Vector b) { return a / b; }
   static Vector fma(Vector a, Vector b, Vector c) { return _mm512_fmadd_ps(a, b, c); }
-  static Vector relu(Vector x) {
-    return _mm512_mask_mov_ps(x, _mm512_cmp_ps_mask(x, _mm512_setzero_ps(), _CMP_LT_OQ), _mm512_setzero_ps());
-  }
+  // With a mask of all lanes, since GCC 12 warns of an uninitialised value in the forms without.
+  static Vector at_least(Vector low, Vector x) { return _mm512_maskz_max_ps(__mmask16(-1), low, x); }
+  static Vector at_most(Vector high, Vector x) { return _mm512_maskz_min_ps(__mmask16(-1), high, x); }
+  static Vector relu(Vector x) { return at_least(_mm512_setzero_ps(), x); }
   static Vector larger(Vector a, Vector b) {
     return _mm512_mask_mov_ps(a, _mm512_cmp_ps_mask(a, b, _CMP_NGT_UQ) & _mm512_cmp_ps_mask(a, a, _CMP_ORD_Q), b);
+  }
+  static Vector shift_bits(Vector x) {
+    return _mm512_castsi512_ps(_mm512_maskz_slli_epi32(__mmask16(-1), _mm512_castps_si512(x), 23));
   }
 };
 
@@ -146,11 +172,14 @@ struct Simd<double> {
   static void store(double* p, Vector v) { _mm512_storeu_pd(p, v); }
   static Vector broadcast(double x) { return _mm512_set1_pd(x); }
   static Vector add(Vector a, Vector b) { return a + b; }
+  static Vector sub(Vector a, Vector b) { return a - b; }
   static Vector mul(Vector a, Vector b) { return a * b; }
+  static Vector div(Vector a, Vector b) { return a / b; }
   static Vector fma(Vector a, Vector b, Vector c) { return _mm512_fmadd_pd(a, b, c); }
-  static Vector relu(Vector x) {
-    return _mm512_mask_mov_pd(x, _mm512_cmp_pd_mask(x, _mm512_setzero_pd(), _CMP_LT_OQ), _mm512_setzero_pd());
-  }
+  // With a mask of all lanes, since GCC 12 warns of an uninitialised value in the forms without.
+  static Vector at_least(Vector low, Vector x) { return _mm512_maskz_max_pd(__mmask8(-1), low, x); }
+  static Vector at_most(Vector high, Vector x) { return _mm512_maskz_min_pd(__mmask8(-1), high, x); }
+  static Vector relu(Vector x) { return at_least(_mm512_setzero_pd(), x); }
   static Vector larger(Vector a, Vector b) {
     return _mm512_mask_mov_pd(a, _mm512_cmp_pd_mask(a, b, _CMP_NGT_UQ) & _mm512_cmp_pd_mask(a, a, _CMP_ORD_Q), b);
   }

@@ -1,0 +1,151 @@
+// Body of vector_math.hpp, compiled once for every instruction set (for_each_isa.hpp).
+
+/// p[0] … p[count − 1], then `rest` in every lane; reads nothing behind them. count is at most the number of lanes.
+template <class T>
+inline typename Simd<T>::Vector load_part(const T* p, Index count, T rest = T{0}) {
+  using S = Simd<T>;
+  if (count == S::lanes) return S::load(p);
+  alignas(64) T part[S::lanes];
+  for (Index i = 0; i < S::lanes; ++i) part[i] = i < count ? p[i] : rest;
+  return S::load(part);
+}
+
+/// The first `count` lanes to p; writes nothing behind them.
+template <class T>
+inline void store_part(T* p, typename Simd<T>::Vector x, Index count) {
+  using S = Simd<T>;
+  if (count == S::lanes) return S::store(p, x);
+  alignas(64) T part[S::lanes];
+  S::store(part, x);
+  for (Index i = 0; i < count; ++i) p[i] = part[i];
+}
+
+/// The sum of the lanes, halves first.
+template <class T>
+inline T sum_of_lanes(typename Simd<T>::Vector x) {
+  using S = Simd<T>;
+  alignas(64) T part[S::lanes];
+  S::store(part, x);
+  for (Index half = S::lanes / 2; half > 0; half /= 2) {
+    for (Index i = 0; i < half; ++i) part[i] += part[i + half];
+  }
+  return part[0];
+}
+
+/// c[0] + c[1] · x + … + c[terms − 1] · x^(terms − 1)
+template <class T, Index terms>
+inline typename Simd<T>::Vector polynomial(const T (&c)[terms], typename Simd<T>::Vector x) {
+  using S = Simd<T>;
+  typename S::Vector sum = S::broadcast(c[terms - 1]);
+#pragma GCC unroll 16
+  for (Index k = terms - 2; k >= 0; --k) sum = S::fma(sum, x, S::broadcast(c[k]));
+  return sum;
+}
+
+/// e^x = 2^n · e^r with n = round(x / ln 2), r = x − n · ln 2, |r| ≤ ln 2 / 2. Adding 1.5 · 2^23 + 127 rounds to a
+/// whole number and leaves n + 127, the exponent field of 2^n, in the low bits. e^r: minimax polynomial, relative
+/// error 1.4e-7.
+template <class T>
+inline typename Simd<T>::Vector exponential(typename Simd<T>::Vector x) {
+  using S = Simd<T>;
+  if constexpr (sizeof(T) == sizeof(double)) {
+    alignas(64) T part[S::lanes];
+    S::store(part, x);
+    for (T& value : part) value = std::exp(value);
+    return S::load(part);
+  } else {
+    constexpr T e_to_r[] = {1.0f, 1.0f, 0.49999154f, 0.16666457f, 0.041897673f, 0.0083746289f};
+    constexpr T shift = 12582912.0f + 127.0f;
+    x = S::at_most(S::broadcast(89.0f), S::at_least(S::broadcast(-88.0f), x));
+    const typename S::Vector biased = S::fma(x, S::broadcast(1.44269504f), S::broadcast(shift));
+    const typename S::Vector n = S::sub(biased, S::broadcast(shift));
+    // ln 2 in two parts, the first so short that its product with n is exact.
+    typename S::Vector r = S::fma(n, S::broadcast(-0.693359375f), x);
+    r = S::fma(n, S::broadcast(2.12194440e-4f), r);
+    return S::mul(polynomial<T>(e_to_r, r), S::shift_bits(biased));
+  }
+}
+
+template <class T>
+inline typename Simd<T>::Vector sigmoid(typename Simd<T>::Vector x) {
+  using S = Simd<T>;
+  const typename S::Vector one = S::broadcast(T{1});
+  return S::div(one, S::add(one, exponential<T>(S::sub(S::broadcast(T{0}), x))));
+}
+
+/// x · (½ + h), h = Φ(x) − ½ = x · Q(x²): minimax polynomial Q for |x| ≤ 5.2, error of h 8e-8, in t = x² / 13.52 − 1,
+/// since powers of x² itself would cancel. Beyond, h grows past ±½ and is cut there; 1 − Φ(5.2) = 1e-7.
+template <class T>
+inline typename Simd<T>::Vector gelu(typename Simd<T>::Vector x) {
+  using S = Simd<T>;
+  if constexpr (sizeof(T) == sizeof(double)) {
+    alignas(64) T part[S::lanes];
+    S::store(part, x);
+    for (T& value : part) value *= std::erfc(value * -0.70710678118654752) / 2;
+    return S::load(part);
+  } else {
+    constexpr T q[] = {0.13594999612808895f,  -0.06774368315472949f,  0.05002423782927679f,   -0.039929172855084315f,
+                       0.031994050711681925f, -0.024730706103555242f, 0.017933713933988925f,  -0.012473557112672173f,
+                       0.008608074933611246f, -0.004855032001808288f, 0.0017503138729978653f, -0.0011570752542479244f,
+                       0.001287590919799666f, -0.0005049391483526861f};
+    const typename S::Vector half = S::broadcast(0.5f);
+    const typename S::Vector square = S::at_most(S::broadcast(27.04f), S::mul(x, x));
+    const typename S::Vector t = S::fma(square, S::broadcast(1.0f / 13.52f), S::broadcast(-1.0f));
+    typename S::Vector h = S::mul(x, polynomial<T>(q, t));
+    h = S::at_most(half, S::at_least(S::broadcast(-0.5f), h));
+    return S::mul(x, S::add(half, h));
+  }
+}
+
+/// Every vector x becomes act(x). The choice is made once for all of them, so not in the loops of the callers.
+template <class T>
+__attribute__((noinline)) inline void activate(typename Simd<T>::Vector* values, Index count, Activation activation,
+                                               T slope) {
+  using S = Simd<T>;
+  switch (activation) {
+    case Activation::none: break;
+    case Activation::leaky_relu:
+      for (Index i = 0; i < count; ++i) {
+        // Without a comparison: relu(x) − slope · relu(−x), of which one term is zero.
+        const typename S::Vector negative = S::relu(S::mul(values[i], S::broadcast(T{-1})));
+        values[i] = S::fma(S::broadcast(-slope), negative, S::relu(values[i]));
+      }
+      break;
+    case Activation::gelu:
+      for (Index i = 0; i < count; ++i) values[i] = gelu<T>(values[i]);
+      break;
+    case Activation::squared_relu:
+      for (Index i = 0; i < count; ++i) values[i] = S::mul(S::relu(values[i]), S::relu(values[i]));
+      break;
+    case Activation::sigmoid:
+      for (Index i = 0; i < count; ++i) values[i] = sigmoid<T>(values[i]);
+      break;
+  }
+}
+
+template <class T>
+inline void activate_array(const T* in, Index count, Activation activation, T slope, T* out) {
+  constexpr Index lanes = Simd<T>::lanes;
+  constexpr Index vectors = 8;
+  for (Index first = 0; first < count; first += vectors * lanes) {
+    typename Simd<T>::Vector x[vectors];
+    Index used = 0;
+    for (Index i = first; used < vectors && i < count; i += lanes, ++used) {
+      x[used] = load_part<T>(in + i, count - i < lanes ? count - i : lanes);
+    }
+    activate<T>(x, used, activation, slope);
+    for (Index v = 0; v < used; ++v) {
+      const Index i = first + v * lanes;
+      store_part<T>(out + i, x[v], count - i < lanes ? count - i : lanes);
+    }
+  }
+}
+
+template <class T>
+inline void exponential_array(const T* in, Index count, T* out) {
+  constexpr Index lanes = Simd<T>::lanes;
+  for (Index i = 0; i < count; i += lanes) {
+    const Index part = count - i < lanes ? count - i : lanes;
+    store_part<T>(out + i, exponential<T>(load_part<T>(in + i, part)), part);
+  }
+}
