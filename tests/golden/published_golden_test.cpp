@@ -135,9 +135,7 @@ TEST_P(PublishedGolden, TrainedFormInFloat) {
 TEST_P(PublishedGolden, FoldedEngineInFloat) {
   const Index threads = std::max(1u, std::thread::hardware_concurrency());
   const Engine engine = std::visit(
-      [&](const auto& folded) {
-        return prepare(folded, input_.shape(), {.threads = threads, .keep_features = true});
-      },
+      [&](const auto& folded) { return prepare(folded, input_.shape(), {.threads = threads, .keep_features = true}); },
       load_folded<float>(model(), {.threads = threads}));
   Workspace<float> workspace = engine.workspace();
   expect_logits(engine.run(input_, workspace), float_tolerance());

@@ -1,6 +1,7 @@
 #pragma once
-// Folded networks as programs. A family adds one function here.
+// Folded networks as programs. A family adds one function.
 
+#include "plainnet/engine/lower_metaformer.hpp"
 #include "plainnet/engine/program.hpp"
 #include "plainnet/networks/vanillanet.hpp"
 

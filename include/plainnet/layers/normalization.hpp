@@ -61,7 +61,8 @@ class BatchNorm2d {
 /// (group norm with one group, arXiv 1803.08494).
 enum class NormOver { channels, map };
 
-/// y = (x − mean) / √(variance + eps), with the biased variance.
+/// y = (x − mean) / √(variance + eps), with the biased variance. Both are summed in double: a map has up to millions of
+/// elements, more than a float counts.
 template <class T>
 struct Normalize {
   using Scalar = T;
@@ -83,9 +84,11 @@ struct Normalize {
     const Index together = over == NormOver::channels ? 1 : shape.height * shape.width;  // pixels
     for (Index first = 0; together > 0 && first < shape.pixels(); first += together) {
       const auto x = in.matrix().middleRows(first, together).array();
-      const T mean = x.mean();
-      const T variance = (x - mean).square().mean();
-      out.matrix().middleRows(first, together).array() = (x - mean) / std::sqrt(variance + static_cast<T>(eps));
+      const auto wide = x.template cast<double>();
+      const double mean = wide.mean();
+      const double variance = (wide - mean).square().mean();
+      out.matrix().middleRows(first, together).array() =
+          (x - static_cast<T>(mean)) * static_cast<T>(1.0 / std::sqrt(variance + eps));
     }
     return out;
   }

@@ -1,0 +1,154 @@
+#pragma once
+// Folded MetaFormers as programs.
+
+#include "plainnet/engine/metaformer_operations.hpp"
+#include "plainnet/engine/program.hpp"
+#include "plainnet/networks/folded_metaformer.hpp"
+
+namespace plainnet {
+namespace detail {
+
+template <class T>
+AlignedVector<T> numbers_of(const Parameter<T>& parameter) {
+  return AlignedVector<T>(parameter.begin(), parameter.end());
+}
+/// Empty where there is none.
+template <class T>
+AlignedVector<T> numbers_of(const std::optional<Parameter<T>>& parameter) {
+  return parameter ? numbers_of(*parameter) : AlignedVector<T>();
+}
+
+template <class T>
+kernels::PackedMatrix<T> pack_linear(const Linear<T>& linear, Isa isa) {
+  const kernels::StridedMatrix<T> weight{linear.weight.data(), linear.in_channels(), linear.out_channels(), 1,
+                                         linear.in_channels()};
+  return kernels::pack_matrix<T, T>(weight, linear.bias ? linear.bias->data() : nullptr, isa);
+}
+
+/// Adds the steps of one network's parts to a program.
+template <class T>
+class MetaFormerLowering {
+ public:
+  using Norm = std::optional<Normalize<T>>;
+
+  explicit MetaFormerLowering(Program<T>& program) : program_(program), isa_(program.isa()) {}
+
+  void linear(const Linear<T>& linear, const Norm& norm, kernels::Activation activation = kernels::Activation::none) {
+    program_.template add<LinearOperation<T>>(pack_linear(linear, isa_), norm, activation);
+  }
+  /// scale · `residual` + linear(x)
+  void linear_onto(Index residual, const std::optional<Parameter<T>>& scale, const Linear<T>& linear) {
+    program_.template add_to<LinearOperation<T>>(residual, pack_linear(linear, isa_), Norm(), kernels::Activation::none,
+                                                 numbers_of(scale));
+  }
+  void normalize(const Normalize<T>& norm, AlignedVector<T> scale = {}, AlignedVector<T> shift = {}) {
+    program_.template add<NormalizeOperation<T>>(norm, std::move(scale), std::move(shift), /*adds_input=*/false,
+                                                 AlignedVector<T>(), isa_);
+  }
+
+  /// (1, C, H, W) as (H, W, C).
+  void position(const PositionEmbedding<T>& embedding) {
+    const Extents& e = embedding.pos_embed.extents();
+    AlignedVector<T> pixels;
+    for (Index p = 0; p < e[2] * e[3]; ++p) {
+      for (Index c = 0; c < e[1]; ++c) pixels.push_back(embedding.pos_embed[c * e[2] * e[3] + p]);
+    }
+    const Shape shape{.batch = 1, .height = e[2], .width = e[3], .channels = e[1]};
+    program_.template add<PositionOperation<T>>(std::move(pixels), shape, isa_);
+  }
+
+  template <class Mixer>
+  void block(const FoldedMetaFormerBlock<Mixer>& block) {
+    std::visit([&](const auto& mixer) { this->mix(block.normalize, mixer, block.res_scale1); },
+               block.token_mixer.choice());
+    const Index between = program_.last_value();
+    const bool is_gelu = std::holds_alternative<Gelu<T>>(block.mlp.act.choice());
+    linear(block.mlp.fc1, block.normalize, is_gelu ? kernels::Activation::gelu : kernels::Activation::squared_relu);
+    linear_onto(between, block.res_scale2, block.mlp.fc2);
+  }
+
+  void head(const FoldedMetaFormerHead<T>& head) {
+    if (head.norm_first) normalize(head.normalize);
+    program_.append(GlobalAvgPool2d<T>{});
+    const Norm norm = head.norm_first ? Norm() : Norm(head.normalize);
+    if (const auto* single = std::get_if<Linear<T>>(&head.fc.choice())) return linear(*single, norm);
+    const FoldedMlpHead<T>& mlp = std::get<FoldedMlpHead<T>>(head.fc.choice());
+    linear(mlp.fc1, norm, kernels::Activation::squared_relu);
+    linear(mlp.fc2, mlp.normalize);
+  }
+
+ private:
+  using ResScale = std::optional<Parameter<T>>;
+
+  // x ← res_scale · x + mixer(normalize(x)), a function for each kind of mixer.
+
+  /// Any mixer without a kernel.
+  template <class M>
+  void mix(const Normalize<T>& norm, const AffineMixer<M>& mixer, const ResScale& res_scale) {
+    const Index x = program_.last_value();
+    normalize(norm, numbers_of(mixer.scale), numbers_of(mixer.shift));
+    program_.template add_to<MixerOperation<M>>(x, mixer.mixer, numbers_of(mixer.after), numbers_of(res_scale));
+  }
+
+  void mix(const Normalize<T>& norm, const AffineMixer<Identity<T>>& mixer, const ResScale& res_scale) {
+    program_.template add<NormalizeOperation<T>>(norm, numbers_of(mixer.scale), numbers_of(mixer.shift),
+                                                 /*adds_input=*/true, numbers_of(res_scale), isa_);
+  }
+
+  void mix(const Normalize<T>& norm, const AffineMixer<PoolMixer<T>>& mixer, const ResScale& res_scale) {
+    if (norm.over == NormOver::map) {
+      program_.template add<PoolMixOperation<T>>(Norm(norm), numbers_of(mixer.scale), numbers_of(res_scale), isa_);
+    } else {
+      const Index x = program_.last_value();
+      normalize(norm);
+      program_.template add_to<PoolMixOperation<T>>(x, Norm(), numbers_of(mixer.scale), numbers_of(res_scale), isa_);
+    }
+  }
+
+  void mix(const Normalize<T>& norm, const FoldedAttention<T>& mixer, const ResScale& res_scale) {
+    const Index x = program_.last_value();
+    normalize(norm);
+    program_.template add_to<MixerOperation<FoldedAttention<T>>>(x, mixer, AlignedVector<T>(), numbers_of(res_scale));
+  }
+
+  void mix(const Normalize<T>& norm, const FoldedSepConv<T>& mixer, const ResScale& res_scale) {
+    const Index x = program_.last_value();
+    normalize(norm);
+    program_.template add_to<MixerOperation<FoldedSepConv<T>>>(x, mixer, AlignedVector<T>(), numbers_of(res_scale));
+  }
+
+  Program<T>& program_;
+  Isa isa_;
+};
+
+}  // namespace detail
+
+template <class... Mixers>
+auto lower(const FoldedMetaFormer<Mixers...>& network, Isa isa) {
+  using T = typename FoldedMetaFormer<Mixers...>::Scalar;
+  Program<T> program(isa);
+  detail::MetaFormerLowering<T> lowering(program);
+  for (std::size_t i = 0; i < network.stages.size(); ++i) {
+    const auto& stage = network.stages[i];
+    const MetaFormerStageNames names = stage_names(network.config(), i);
+    const auto name_feature = [&](const std::string& name) {
+      if (!name.empty()) program.name_feature(name);
+    };
+    if (stage.downsample.pre_norm) lowering.normalize(*stage.downsample.pre_norm);
+    program.append(stage.downsample.conv);
+    if (const auto& norm = stage.downsample.post_norm) {
+      lowering.normalize(norm->normalize, detail::numbers_of(norm->weight), detail::numbers_of(norm->bias));
+    }
+    name_feature(names.conv_feature);
+    if (stage.position) {
+      lowering.position(*stage.position);
+      name_feature(names.position_feature);
+    }
+    for (const auto& block : stage.blocks) lowering.block(block);
+    name_feature(names.blocks_feature);
+  }
+  lowering.head(network.head);
+  return program;
+}
+
+}  // namespace plainnet

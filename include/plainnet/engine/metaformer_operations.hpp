@@ -1,0 +1,204 @@
+#pragma once
+// The operations of folded MetaFormers.
+
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "plainnet/engine/operations.hpp"
+#include "plainnet/kernels/normalization.hpp"
+#include "plainnet/kernels/pool_mixer.hpp"
+#include "plainnet/layers/normalization.hpp"
+
+namespace plainnet {
+namespace detail {
+
+/// Null for an empty vector, which stands for ones (factors) or zeros (summands).
+template <class T>
+const T* or_null(const AlignedVector<T>& values) {
+  return values.empty() ? nullptr : values.data();
+}
+
+/// Elements of scratch memory that normalization_of() needs.
+template <class T>
+Index normalization_scratch(const std::optional<Normalize<T>>& normalize, const Shape& in) {
+  if (!normalize || normalize->over == NormOver::channels) return 0;
+  return 2 * in.batch + kernels::image_moments_scratch<T>(in);
+}
+
+/// What a map is normalised by; computes the moments of images into `scratch`.
+template <class T>
+kernels::Normalization<T> normalization_of(const Normalize<T>& normalize, TensorView<const T> in, T* scratch, Isa isa,
+                                           ThreadPool& pool) {
+  using kernels::Moments;
+  const T eps = static_cast<T>(normalize.eps);
+  if (normalize.over == NormOver::channels) return kernels::Normalization<T>::of_pixels(eps);
+  static_assert(sizeof(Moments<T>) == 2 * sizeof(T));
+  Moments<T>* const moments = reinterpret_cast<Moments<T>*>(scratch);
+  kernels::image_moments<T>(in, eps, moments, scratch + 2 * in.shape().batch, isa, pool);
+  return kernels::Normalization<T>::of_images(moments, in.shape());
+}
+
+}  // namespace detail
+
+/// A linear map of every pixel: act(W · normalize(x) + b) + scale · residual; the normalisation and the sum are left
+/// out where there is none.
+template <class T>
+struct LinearOperation final : Operation<T> {
+  kernels::PackedMatrix<T> packed;
+  std::optional<Normalize<T>> normalize;
+  kernels::Activation activation;
+  AlignedVector<T> residual_scale;  // (outputs); empty: 1
+
+  LinearOperation(kernels::PackedMatrix<T> packed_, std::optional<Normalize<T>> normalize_,
+                  kernels::Activation activation_, AlignedVector<T> residual_scale_ = {})
+      : packed(std::move(packed_)),
+        normalize(normalize_),
+        activation(activation_),
+        residual_scale(std::move(residual_scale_)) {}
+
+  Shape output_shape(const Shape& in) const override {
+    require(in.channels == packed.depth, "a linear layer of ", packed.depth, " inputs was given ", in.channels);
+    return {in.batch, in.height, in.width, packed.columns};
+  }
+  Index macs(const Shape& in) const override {
+    return checked_multiply(in.pixels(), checked_multiply(packed.depth, packed.columns));
+  }
+  Index scratch(const Shape& in, Index threads) const override {
+    return checked_add(detail::normalization_scratch(normalize, in),
+                       checked_multiply(kernels::matmul_scratch<T>(packed.depth), threads));
+  }
+  Index weight_elements() const override { return static_cast<Index>(packed.panels.size() + packed.bias.size()); }
+
+  void run(TensorView<const T> in, const T* residual, TensorView<T> out, T* scratch, ThreadPool& pool) const override {
+    const kernels::Epilogue<T> epilogue{.activation = activation,
+                                        .residual = residual,
+                                        .residual_stride = packed.columns,
+                                        .residual_scale = detail::or_null(residual_scale)};
+    const auto multiply = [&](const kernels::RowSource<T>& rows) {
+      kernels::multiply<T>(rows, out.shape().pixels(), packed, epilogue, out.data(), packed.columns,
+                           scratch + detail::normalization_scratch(normalize, in.shape()), pool);
+    };
+    if (normalize) {
+      const auto by = detail::normalization_of(*normalize, in, scratch, packed.isa, pool);
+      multiply(kernels::NormalizedRows<T>(in.data(), packed.depth, packed.depth, by));
+    } else {
+      multiply(kernels::MatrixRows<T>(in.data(), packed.depth, packed.depth));
+    }
+  }
+};
+
+/// A norm, and the identity mixer's block: input_scale · x + scale · normalize(x) + shift, the first term only where
+/// `adds_input`. Empty vectors are ones and zeros.
+template <class T>
+struct NormalizeOperation final : Operation<T> {
+  Normalize<T> normalize;
+  AlignedVector<T> scale;
+  AlignedVector<T> shift;
+  bool adds_input;
+  AlignedVector<T> input_scale;
+  Isa isa;
+
+  NormalizeOperation(const Normalize<T>& normalize_, AlignedVector<T> scale_, AlignedVector<T> shift_, bool adds_input_,
+                     AlignedVector<T> input_scale_, Isa isa_)
+      : normalize(normalize_),
+        scale(std::move(scale_)),
+        shift(std::move(shift_)),
+        adds_input(adds_input_),
+        input_scale(std::move(input_scale_)),
+        isa(isa_) {}
+
+  Shape output_shape(const Shape& in) const override { return in; }
+  Index scratch(const Shape& in, Index) const override { return detail::normalization_scratch<T>(normalize, in); }
+  Index weight_elements() const override {
+    return static_cast<Index>(scale.size() + shift.size() + input_scale.size());
+  }
+  void run(TensorView<const T> in, const T*, TensorView<T> out, T* scratch, ThreadPool& pool) const override {
+    const kernels::NormalizedSum<T> sum{.scale = detail::or_null(scale),
+                                        .shift = detail::or_null(shift),
+                                        .adds_input = adds_input,
+                                        .input_scale = detail::or_null(input_scale)};
+    kernels::normalize<T>(in, detail::normalization_of(normalize, in, scratch, isa, pool), sum, out, isa, pool);
+  }
+};
+
+/// The block of the pooling mixer: input_scale · x + scale · (mean of 3×3 − 1) normalize(x). Where a norm is over the
+/// map its mean cancels, and x itself is averaged; where it is over channels, x is `residual` and the input is
+/// normalised.
+template <class T>
+struct PoolMixOperation final : Operation<T> {
+  std::optional<Normalize<T>> normalize;  // over the map
+  AlignedVector<T> scale;                 // (C)
+  AlignedVector<T> input_scale;           // (C); empty: 1
+  Isa isa;
+
+  PoolMixOperation(std::optional<Normalize<T>> normalize_, AlignedVector<T> scale_, AlignedVector<T> input_scale_,
+                   Isa isa_)
+      : normalize(normalize_), scale(std::move(scale_)), input_scale(std::move(input_scale_)), isa(isa_) {}
+
+  Shape output_shape(const Shape& in) const override { return in; }
+  Index scratch(const Shape& in, Index) const override { return detail::normalization_scratch(normalize, in); }
+  Index weight_elements() const override { return static_cast<Index>(scale.size() + input_scale.size()); }
+  void run(TensorView<const T> in, const T* residual, TensorView<T> out, T* scratch, ThreadPool& pool) const override {
+    const T* const factor = scale.data();
+    if (normalize) {
+      const auto by = detail::normalization_of(*normalize, in, scratch, isa, pool);
+      kernels::pool_mix<T>(in, in, detail::or_null(input_scale), factor, by.moments, out, isa, pool);
+    } else {
+      const TensorView<const T> x(residual, in.shape());
+      kernels::pool_mix<T>(x, in, detail::or_null(input_scale), factor, nullptr, out, isa, pool);
+    }
+  }
+};
+
+/// Adds the same (H, W, C) to every image.
+template <class T>
+struct PositionOperation final : Operation<T> {
+  AlignedVector<T> position;
+  Shape shape;  // of one image
+  Isa isa;
+
+  PositionOperation(AlignedVector<T> position_, const Shape& shape_, Isa isa_)
+      : position(std::move(position_)), shape(shape_), isa(isa_) {}
+
+  Shape output_shape(const Shape& in) const override {
+    require(in.height == shape.height && in.width == shape.width && in.channels == shape.channels,
+            "a position embedding of ", shape.height, "x", shape.width, "x", shape.channels, " was given a map of ",
+            in.height, "x", in.width, "x", in.channels, ": this network works at one size of image only");
+    return in;
+  }
+  Index weight_elements() const override { return static_cast<Index>(position.size()); }
+  void run(TensorView<const T> in, const T*, TensorView<T> out, T*, ThreadPool& pool) const override {
+    kernels::add_position<T>(in, position.data(), out, isa, pool);
+  }
+};
+
+/// A token mixer that the engine has no kernel for, as it reads: residual_scale · residual + after · mixer(x). It
+/// allocates what its forward() does, and must not throw once its output_shape() took the shape.
+template <class M>
+struct MixerOperation final : Operation<typename M::Scalar> {
+  using T = typename M::Scalar;
+
+  M mixer;
+  AlignedVector<T> after;           // (C); empty: 1
+  AlignedVector<T> residual_scale;  // (C); empty: 1
+
+  MixerOperation(M mixer_, AlignedVector<T> after_, AlignedVector<T> residual_scale_)
+      : mixer(std::move(mixer_)), after(std::move(after_)), residual_scale(std::move(residual_scale_)) {}
+
+  Shape output_shape(const Shape& in) const override { return mixer.output_shape(in); }
+  Index macs(const Shape& in) const override { return mixer.macs(in); }
+  void run(TensorView<const T> in, const T* residual, TensorView<T> out, T*, ThreadPool&) const override {
+    const Tensor<T> mixed = mixer.forward(in);
+    const Index channels = in.shape().channels;
+    for (Index i = 0; i < in.shape().elements(); i += channels) {
+      for (Index c = 0; c < channels; ++c) {
+        const auto at = static_cast<std::size_t>(c);
+        out.data()[i + c] = (residual_scale.empty() ? T{1} : residual_scale[at]) * residual[i + c] +
+                            (after.empty() ? T{1} : after[at]) * mixed.data()[i + c];
+      }
+    }
+  }
+};
+
+}  // namespace plainnet
