@@ -6,8 +6,8 @@
 
 #include "plainnet/core/window.hpp"
 #include "plainnet/kernels/convolution.hpp"
+#include "plainnet/kernels/depthwise.hpp"
 #include "plainnet/kernels/pooling.hpp"
-#include "plainnet/kernels/series_activation.hpp"
 #include "plainnet/layers/pooling.hpp"
 
 namespace plainnet {
@@ -59,9 +59,9 @@ struct ConvolutionOperation final : Operation<T> {
 /// Series activation: ReLU, depthwise convolution, bias.
 template <class T>
 struct SeriesOperation final : Operation<T> {
-  kernels::PackedSeries<T> packed;
+  kernels::PackedDepthwise<T> packed;
 
-  explicit SeriesOperation(kernels::PackedSeries<T> packed_) : packed(std::move(packed_)) {}
+  explicit SeriesOperation(kernels::PackedDepthwise<T> packed_) : packed(std::move(packed_)) {}
 
   Shape output_shape(const Shape& in) const override {
     require(in.channels == packed.channels, "a series activation of ", packed.channels, " channels was given ",
@@ -74,7 +74,7 @@ struct SeriesOperation final : Operation<T> {
   }
   Index weight_elements() const override { return static_cast<Index>(packed.taps.size()); }
   void run(TensorView<const T> in, TensorView<T> out, T*, ThreadPool& pool) const override {
-    kernels::series_activation(in, packed, out, pool);
+    kernels::depthwise(in, packed, out, pool);
   }
 };
 

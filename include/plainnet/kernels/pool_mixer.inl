@@ -17,6 +17,7 @@ inline void pool_mix_row(const PoolMixerRow<T>& row) {
   using S = Simd<T>;
   using V = typename S::Vector;
   const Index rows = 1 + row.has_above + row.has_below;
+  const T share_of[] = {T{1} / static_cast<T>(rows), T{1} / static_cast<T>(2 * rows), T{1} / static_cast<T>(3 * rows)};
   for (Index c = 0; c < row.channels; c += S::lanes) {
     const Index part = row.channels - c < S::lanes ? row.channels - c : S::lanes;
     const V factor = S::mul(load_part<T>(row.factor + c, part), S::broadcast(row.rstd));
@@ -29,10 +30,10 @@ inline void pool_mix_row(const PoolMixerRow<T>& row) {
     for (Index i = 0; i < row.width; ++i) {
       const bool has_right = i + 1 < row.width;
       const V right = has_right ? column_sum<T>(row, y + row.channels, part) : S::broadcast(T{0});
-      const T share = T{1} / static_cast<T>(rows * (1 + (i > 0) + has_right));
       const V sum = S::add(S::add(left, middle), right);
       // sum / count − y, in one rounding where there is fma
-      const V difference = S::fma(sum, S::broadcast(share), S::mul(load_part<T>(y, part), S::broadcast(T{-1})));
+      const V difference =
+          S::fma(sum, S::broadcast(share_of[(i > 0) + has_right]), S::mul(load_part<T>(y, part), S::broadcast(T{-1})));
       store_part<T>(out, S::fma(factor, difference, S::mul(input_scale, load_part<T>(x, part))), part);
       left = middle;
       middle = right;

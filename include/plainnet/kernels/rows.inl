@@ -31,11 +31,13 @@ inline void pack_squares(const RowGroup<T>& rows, Index first, Range range, Inde
   constexpr Index side = Square<T>::side;
   for (Index k = range.begin; k + side <= range.end; k += side) {
     V v[side];
+#pragma GCC unroll 4
     for (Index i = 0; i < side; ++i) {
       __builtin_memcpy(&v[i], rows.data[first + i] + k, sizeof(V));
       if (rows.is_normalized) v[i] = (v[i] - rows.mean[first + i]) * rows.rstd[first + i];
     }
     Square<T>::transpose(v);
+#pragma GCC unroll 4
     for (Index i = 0; i < side; ++i) __builtin_memcpy(packed + (k + i) * height + first, &v[i], sizeof(V));
   }
 }
