@@ -105,16 +105,30 @@ class MetaFormerLowering {
     }
   }
 
+  void mix(const Normalize<T>& norm, const AffineMixer<SpatialMixing<T>>& mixer, const ResScale& res_scale) {
+    const Index x = program_.last_value();
+    const bool over_map = norm.over == NormOver::map;
+    if (!over_map) normalize(norm, numbers_of(mixer.scale), numbers_of(mixer.shift));
+    program_.template add_to<TokenMixingOperation<T>>(x, mixer.mixer, over_map ? Norm(norm) : Norm(),
+                                                      numbers_of(mixer.scale), numbers_of(mixer.shift),
+                                                      numbers_of(res_scale), isa_);
+  }
+
   void mix(const Normalize<T>& norm, const FoldedAttention<T>& mixer, const ResScale& res_scale) {
     const Index x = program_.last_value();
-    normalize(norm);
-    program_.template add_to<MixerOperation<FoldedAttention<T>>>(x, mixer, AlignedVector<T>(), numbers_of(res_scale));
+    linear(mixer.qkv, norm);
+    program_.template add<AttentionOperation<T>>(mixer.head_dim, isa_);
+    linear_onto(x, res_scale, mixer.proj);
   }
 
   void mix(const Normalize<T>& norm, const FoldedSepConv<T>& mixer, const ResScale& res_scale) {
     const Index x = program_.last_value();
-    normalize(norm);
-    program_.template add_to<MixerOperation<FoldedSepConv<T>>>(x, mixer, AlignedVector<T>(), numbers_of(res_scale));
+    linear(mixer.pwconv1, norm);
+    const Conv2d<T>& dwconv = mixer.dwconv;
+    program_.template add<DepthwiseOperation<T>>(kernels::pack_depthwise<T>(
+        dwconv.weight.data(), nullptr, dwconv.out_channels(), dwconv.window().padding.top,
+        kernels::DepthwiseInput::squared_relu, isa_, mixer.shift[0]));
+    linear_onto(x, res_scale, mixer.pwconv2);
   }
 
   Program<T>& program_;

@@ -6,9 +6,12 @@
 #include <vector>
 
 #include "plainnet/engine/operations.hpp"
+#include "plainnet/kernels/attention.hpp"
 #include "plainnet/kernels/normalization.hpp"
 #include "plainnet/kernels/pool_mixer.hpp"
+#include "plainnet/kernels/token_mixing.hpp"
 #include "plainnet/layers/normalization.hpp"
+#include "plainnet/layers/token_mixers.hpp"
 
 namespace plainnet {
 namespace detail {
@@ -147,6 +150,80 @@ struct PoolMixOperation final : Operation<T> {
     } else {
       const TensorView<const T> x(residual, in.shape());
       kernels::pool_mix<T>(x, in, detail::or_null(input_scale), factor, nullptr, out, isa, pool);
+    }
+  }
+};
+
+/// softmax(q kᵀ) v of every head; q, k and v lie side by side in the channels.
+template <class T>
+struct AttentionOperation final : Operation<T> {
+  Index head_dim;
+  Isa isa;
+
+  AttentionOperation(Index head_dim_, Isa isa_) : head_dim(head_dim_), isa(isa_) {}
+
+  Shape output_shape(const Shape& in) const override {
+    require(in.channels % (3 * head_dim) == 0, "attention of ", head_dim, " channels a head was given ", in.channels);
+    return {in.batch, in.height, in.width, in.channels / 3};
+  }
+  Index macs(const Shape& in) const override {
+    const Index tokens = checked_multiply(in.height, in.width);
+    return checked_multiply(checked_multiply(in.batch, checked_multiply(tokens, tokens)), 2 * (in.channels / 3));
+  }
+  Index scratch(const Shape& in, Index threads) const override {
+    return checked_multiply(kernels::attention_scratch<T>(in.height * in.width, head_dim, isa), threads);
+  }
+  void run(TensorView<const T> in, const T*, TensorView<T> out, T* scratch, ThreadPool& pool) const override {
+    kernels::attend<T>(in, out.shape().channels / head_dim, out, scratch, isa, pool);
+  }
+};
+
+/// The block of a spatial mixing: residual_scale · residual + W (scale · normalize(x) + shift) over the tokens. A norm
+/// over channels, which no published variant has here, stands in a step of its own.
+template <class T>
+struct TokenMixingOperation final : Operation<T> {
+  AlignedVector<T> weight;                // (tokens, tokens)
+  std::optional<Normalize<T>> normalize;  // over the map
+  AlignedVector<T> scale;                 // (C); empty: 1
+  AlignedVector<T> shift;                 // (C); empty: 0
+  AlignedVector<T> residual_scale;        // (C); empty: 1
+  Index tokens;
+  Isa isa;
+
+  TokenMixingOperation(const SpatialMixing<T>& mixing, std::optional<Normalize<T>> normalize_, AlignedVector<T> scale_,
+                       AlignedVector<T> shift_, AlignedVector<T> residual_scale_, Isa isa_)
+      : weight(mixing.weight.begin(), mixing.weight.end()),
+        normalize(normalize_),
+        scale(std::move(scale_)),
+        shift(std::move(shift_)),
+        residual_scale(std::move(residual_scale_)),
+        tokens(mixing.tokens()),
+        isa(isa_) {}
+
+  Shape output_shape(const Shape& in) const override {
+    require(in.height * in.width == tokens, "a mixing of ", tokens, " tokens was given a map of ", in.height, "x",
+            in.width, ": this network works at one size of image only");
+    return in;
+  }
+  Index macs(const Shape& in) const override { return checked_multiply(in.elements(), tokens); }
+  Index scratch(const Shape& in, Index threads) const override {
+    return checked_add(detail::normalization_scratch(normalize, in),
+                       checked_multiply(kernels::token_mixing_scratch<T>(tokens, in.channels, isa), threads));
+  }
+  Index weight_elements() const override {
+    return static_cast<Index>(weight.size() + scale.size() + shift.size() + residual_scale.size());
+  }
+  void run(TensorView<const T> in, const T* residual, TensorView<T> out, T* scratch, ThreadPool& pool) const override {
+    const kernels::Epilogue<T> epilogue{.residual = residual,
+                                        .residual_stride = in.shape().channels,
+                                        .residual_scale = detail::or_null(residual_scale)};
+    T* const rest = scratch + detail::normalization_scratch(normalize, in.shape());
+    if (normalize) {
+      const auto by = detail::normalization_of(*normalize, in, scratch, isa, pool);
+      kernels::mix_tokens<T>(in, weight.data(), &by, detail::or_null(scale), detail::or_null(shift), epilogue, out, rest,
+                             isa, pool);
+    } else {
+      kernels::mix_tokens<T>(in, weight.data(), nullptr, nullptr, nullptr, epilogue, out, rest, isa, pool);
     }
   }
 };

@@ -6,8 +6,8 @@
 
 #include "plainnet/core/window.hpp"
 #include "plainnet/kernels/convolution.hpp"
+#include "plainnet/kernels/depthwise.hpp"
 #include "plainnet/kernels/pooling.hpp"
-#include "plainnet/kernels/series_activation.hpp"
 #include "plainnet/layers/pooling.hpp"
 
 namespace plainnet {
@@ -57,15 +57,15 @@ struct ConvolutionOperation final : Operation<T> {
   }
 };
 
-/// Series activation: ReLU, depthwise convolution, bias.
+/// Depthwise convolution of an activated map, bias: a series activation, or the middle of a separable convolution.
 template <class T>
-struct SeriesOperation final : Operation<T> {
-  kernels::PackedSeries<T> packed;
+struct DepthwiseOperation final : Operation<T> {
+  kernels::PackedDepthwise<T> packed;
 
-  explicit SeriesOperation(kernels::PackedSeries<T> packed_) : packed(std::move(packed_)) {}
+  explicit DepthwiseOperation(kernels::PackedDepthwise<T> packed_) : packed(std::move(packed_)) {}
 
   Shape output_shape(const Shape& in) const override {
-    require(in.channels == packed.channels, "a series activation of ", packed.channels, " channels was given ",
+    require(in.channels == packed.channels, "a depthwise convolution of ", packed.channels, " channels was given ",
             in.channels);
     return in;
   }
@@ -75,7 +75,7 @@ struct SeriesOperation final : Operation<T> {
   }
   Index weight_elements() const override { return static_cast<Index>(packed.taps.size()); }
   void run(TensorView<const T> in, const T*, TensorView<T> out, T*, ThreadPool& pool) const override {
-    kernels::series_activation(in, packed, out, pool);
+    kernels::depthwise(in, packed, out, pool);
   }
 };
 

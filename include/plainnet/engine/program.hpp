@@ -70,8 +70,8 @@ class Program {
   void append(const Conv2d<T>& conv) { append(conv, kernels::Epilogue<T>{}); }
 
   void append(const FoldedSeriesActivation<T>& act) {
-    add<SeriesOperation<T>>(
-        kernels::pack_series(act.weight.data(), act.bias.data(), act.channels(), act.reach(), isa_));
+    add<DepthwiseOperation<T>>(kernels::pack_depthwise(act.weight.data(), act.bias.data(), act.channels(), act.reach(),
+                                                    kernels::DepthwiseInput::relu, isa_));
   }
   void append(const Identity<T>&) {}
   void append(const MaxPool2d<T>& pool) { add<MaxPoolOperation<T>>(pool.window, isa_); }

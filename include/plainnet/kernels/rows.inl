@@ -31,11 +31,13 @@ inline void pack_squares(const RowGroup<T>& rows, Index first, Range range, Inde
   constexpr Index side = Square<T>::side;
   for (Index k = range.begin; k + side <= range.end; k += side) {
     V v[side];
+#pragma GCC unroll 4
     for (Index i = 0; i < side; ++i) {
       __builtin_memcpy(&v[i], rows.data[first + i] + k, sizeof(V));
       if (rows.is_normalized) v[i] = (v[i] - rows.mean[first + i]) * rows.rstd[first + i];
     }
     Square<T>::transpose(v);
+#pragma GCC unroll 4
     for (Index i = 0; i < side; ++i) __builtin_memcpy(packed + (k + i) * height + first, &v[i], sizeof(V));
   }
 }
@@ -48,8 +50,9 @@ inline void pack_row(const RowGroup<T>& rows, Index r, Range range, Index height
   }
 }
 
+/// packed[k · height + r] = element k of row r, 0 ≤ k < depth, 0 ≤ r < count; nothing for the rows after them.
 template <class T>
-inline void pack_rows(const RowGroup<T>& rows, Index depth, Index count, Index height, T* packed) {
+inline void place_rows(const RowGroup<T>& rows, Index depth, Index count, Index height, T* packed) {
   constexpr Index side = Square<T>::side;
   constexpr Index chunk = 64;  // elements of every row, so that what is written stays in L1
   for (Index begin = 0; begin < depth; begin += chunk) {
@@ -60,8 +63,14 @@ inline void pack_rows(const RowGroup<T>& rows, Index depth, Index count, Index h
       pack_squares<T>(rows, r + side <= count ? r : count - side, range, height, packed);
     }
     for (Index r = 0; rest.size() > 0 && r < count; ++r) pack_row<T>(rows, r, rest, height, packed);
-    for (Index r = count; r < height; ++r) {
-      for (Index k = range.begin; k < range.end; ++k) packed[k * height + r] = T{0};
-    }
+  }
+}
+
+/// The same, and zeros for count ≤ r < height.
+template <class T>
+inline void pack_rows(const RowGroup<T>& rows, Index depth, Index count, Index height, T* packed) {
+  place_rows<T>(rows, depth, count, height, packed);
+  for (Index r = count; r < height; ++r) {
+    for (Index k = 0; k < depth; ++k) packed[k * height + r] = T{0};
   }
 }

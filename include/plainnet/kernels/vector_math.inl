@@ -20,26 +20,38 @@ inline void store_part(T* p, typename Simd<T>::Vector x, Index count) {
   for (Index i = 0; i < count; ++i) p[i] = part[i];
 }
 
-/// The sum of the lanes, halves first.
+/// The sum of the lanes: of those a 16-byte vector apart first.
 template <class T>
 inline T sum_of_lanes(typename Simd<T>::Vector x) {
-  using S = Simd<T>;
-  alignas(64) T part[S::lanes];
-  S::store(part, x);
-  for (Index half = S::lanes / 2; half > 0; half /= 2) {
-    for (Index i = 0; i < half; ++i) part[i] += part[i + half];
+  typedef T Quarter __attribute__((vector_size(16)));
+  constexpr Index quarters = sizeof(x) / 16;
+  Quarter part[quarters];
+  __builtin_memcpy(part, &x, sizeof(x));
+#pragma GCC unroll 4
+  for (Index i = 1; i < quarters; ++i) part[0] += part[i];
+  if constexpr (sizeof(T) == 4) {
+    return (part[0][0] + part[0][2]) + (part[0][1] + part[0][3]);
+  } else {
+    return part[0][0] + part[0][1];
   }
-  return part[0];
 }
 
-/// c[0] + c[1] · x + … + c[terms − 1] · x^(terms − 1)
+/// c[0] + c[1] · x + … + c[terms − 1] · x^(terms − 1): even and odd powers apart, to halve the chain of dependent
+/// steps.
 template <class T, Index terms>
 inline typename Simd<T>::Vector polynomial(const T (&c)[terms], typename Simd<T>::Vector x) {
   using S = Simd<T>;
-  typename S::Vector sum = S::broadcast(c[terms - 1]);
+  using V = typename S::Vector;
+  static_assert(terms % 2 == 0);
+  const V square = S::mul(x, x);
+  V even = S::broadcast(c[terms - 2]);
+  V odd = S::broadcast(c[terms - 1]);
 #pragma GCC unroll 16
-  for (Index k = terms - 2; k >= 0; --k) sum = S::fma(sum, x, S::broadcast(c[k]));
-  return sum;
+  for (Index k = terms - 4; k >= 0; k -= 2) {
+    even = S::fma(even, square, S::broadcast(c[k]));
+    odd = S::fma(odd, square, S::broadcast(c[k + 1]));
+  }
+  return S::fma(odd, x, even);
 }
 
 /// e^x = 2^n · e^r with n = round(x / ln 2), r = x − n · ln 2, |r| ≤ ln 2 / 2. Adding 1.5 · 2^23 + 127 rounds to a

@@ -3,7 +3,7 @@
 
 #include <gtest/gtest.h>
 
-#include "plainnet/kernels/series_activation.hpp"
+#include "plainnet/kernels/depthwise.hpp"
 #include "support/compare.hpp"
 #include "support/isas.hpp"
 #include "support/random.hpp"
@@ -15,14 +15,14 @@ using test::Map;
 using test::Numbers;
 
 template <class T>
-Tensor<T> run(const Tensor<T>& in, const PackedSeries<T>& packed, ThreadPool& pool) {
+Tensor<T> run(const Tensor<T>& in, const PackedDepthwise<T>& packed, ThreadPool& pool) {
   Tensor<T> out(in.shape());
-  series_activation<T>(in, packed, out.view(), pool);
+  depthwise<T>(in, packed, out.view(), pool);
   return out;
 }
 
 template <class T>
-class SeriesOf : public testing::Test {
+class DepthwiseOf : public testing::Test {
  protected:
   /// A few numbers of channels around each multiple of the lanes of a vector.
   static std::set<Index> channels() {
@@ -37,9 +37,9 @@ class SeriesOf : public testing::Test {
   }
 };
 using Scalars = testing::Types<float, double>;
-TYPED_TEST_SUITE(SeriesOf, Scalars);
+TYPED_TEST_SUITE(DepthwiseOf, Scalars);
 
-TYPED_TEST(SeriesOf, SumsWeightedReluOfItsNeighbourhood) {
+TYPED_TEST(DepthwiseOf, SumsWeightedReluOfItsNeighbourhood) {
   using T = TypeParam;
   test::Random random(1);
   ThreadPool one(1);
@@ -60,7 +60,8 @@ TYPED_TEST(SeriesOf, SumsWeightedReluOfItsNeighbourhood) {
         const double tolerance = test::rounding_error<T>(terms, static_cast<double>(terms));
         for (Isa isa : test::supported_isas()) {
           SCOPED_TRACE(concatenate(to_string(isa), ": n ", reach, ", ", to_string(shape)));
-          const PackedSeries<T> packed = pack_series(weight.data(), bias.data(), channels, reach, isa);
+          const PackedDepthwise<T> packed =
+              pack_depthwise(weight.data(), bias.data(), channels, reach, DepthwiseInput::relu, isa);
           const Tensor<T> out = run(in, packed, one);
           ASSERT_TRUE(test::near_everywhere(out, expected, tolerance));
           if (width % 7 == 3) {
@@ -72,7 +73,47 @@ TYPED_TEST(SeriesOf, SumsWeightedReluOfItsNeighbourhood) {
   }
 }
 
-TYPED_TEST(SeriesOf, GivesAnImageOfABatchTheBitsItHasAlone) {
+// Zeros outside the map stay zeros: the shift is for pixels only. Wider maps than are computed at a time, and no bias.
+TYPED_TEST(DepthwiseOf, ActivatesPixelsAndNotWhatLiesOutside) {
+  using T = TypeParam;
+  test::Random random(4);
+  ThreadPool one(1);
+  ThreadPool three(3);
+  for (Index reach : {0, 1, 3, 8}) {
+    for (Index width : {1, 6, 7, 8, 61, 62, 140}) {
+      const Shape shape{.batch = 2, .height = 9, .width = width, .channels = 19};
+      const Index side = 2 * reach + 1;
+      Parameter<T> weight({19, 1, side, side});
+      random.fill(weight);
+      const Tensor<T> in = random.map<T>(shape);
+      for (const DepthwiseInput input : {DepthwiseInput::unchanged, DepthwiseInput::squared_relu}) {
+        const T shift = input == DepthwiseInput::squared_relu ? T{-0.75} : T{0};
+        Map activated = test::to_reference(in);
+        for (Index i = 0; input == DepthwiseInput::squared_relu && i < activated.values.size(); ++i) {
+          double& x = activated.values[i];
+          x = (x < 0 ? 0 : x * x) + static_cast<double>(shift);
+        }
+        const Map expected = test::reference_convolution(activated, Numbers(weight), Numbers(), 19,
+                                                         {.kernel = side, .padding = reach}, 19);
+        const Index terms = side * side + 2;
+        for (Isa isa : test::supported_isas()) {
+          SCOPED_TRACE(concatenate(to_string(isa), ": n ", reach, ", ", to_string(shape)));
+          const PackedDepthwise<T> packed = pack_depthwise<T>(weight.data(), nullptr, 19, reach, input, isa, shift);
+          const Tensor<T> out = run(in, packed, one);
+          ASSERT_TRUE(test::near_everywhere(out, expected, test::rounding_error<T>(terms, static_cast<double>(terms))));
+          ASSERT_TRUE(test::same_bits(run(in, packed, three), out));
+        }
+      }
+    }
+  }
+}
+
+TEST(Depthwise, RefusesToReachTooFar) {
+  const float weight[19 * 19] = {};
+  EXPECT_THROW(pack_depthwise<float>(weight, nullptr, 1, 9, DepthwiseInput::relu, Isa::baseline), Error);
+}
+
+TYPED_TEST(DepthwiseOf, GivesAnImageOfABatchTheBitsItHasAlone) {
   using T = TypeParam;
   test::Random random(2);
   const Shape shape{.batch = 3, .height = 4, .width = 16, .channels = 21};
@@ -85,7 +126,7 @@ TYPED_TEST(SeriesOf, GivesAnImageOfABatchTheBitsItHasAlone) {
   const Tensor<T> in = random.map<T>(shape);
   ThreadPool pool(2);
   for (Isa isa : test::supported_isas()) {
-    const PackedSeries<T> packed = pack_series(weight.data(), bias.data(), 21, 3, isa);
+    const PackedDepthwise<T> packed = pack_depthwise(weight.data(), bias.data(), 21, 3, DepthwiseInput::relu, isa);
     const Tensor<T> all = run(in, packed, pool);
     for (Index n = 0; n < 3; ++n) {
       Tensor<T> image(one_image);
@@ -97,7 +138,7 @@ TYPED_TEST(SeriesOf, GivesAnImageOfABatchTheBitsItHasAlone) {
   }
 }
 
-TYPED_TEST(SeriesOf, SpreadsNaNToItsNeighbourhoodAndCutsMinusInfinity) {
+TYPED_TEST(DepthwiseOf, SpreadsNaNToItsNeighbourhoodAndCutsMinusInfinity) {
   using T = TypeParam;
   test::Random random(3);
   const Shape shape{.batch = 1, .height = 9, .width = 10, .channels = 35};
@@ -112,7 +153,8 @@ TYPED_TEST(SeriesOf, SpreadsNaNToItsNeighbourhoodAndCutsMinusInfinity) {
       in(0, 2, 8, channel) = -std::numeric_limits<T>::infinity();
       ThreadPool pool(1);
       for (Isa isa : test::supported_isas()) {
-        const Tensor<T> out = run(in, pack_series(weight.data(), bias.data(), 35, reach, isa), pool);
+        const Tensor<T> out =
+            run(in, pack_depthwise(weight.data(), bias.data(), 35, reach, DepthwiseInput::relu, isa), pool);
         for (Index y = 0; y < 9; ++y) {
           for (Index x = 0; x < 10; ++x) {
             for (Index c = 0; c < 35; ++c) {

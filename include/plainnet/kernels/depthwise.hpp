@@ -1,0 +1,77 @@
+#pragma once
+// Depthwise (2n + 1) × (2n + 1) convolution of an activated map, bias. Channels last.
+
+#include <algorithm>
+#include <limits>
+
+#include "plainnet/core/aligned.hpp"
+#include "plainnet/core/tensor.hpp"
+#include "plainnet/core/thread_pool.hpp"
+#include "plainnet/kernels/dispatch.hpp"
+#include "plainnet/kernels/simd.hpp"
+#include "plainnet/kernels/vector_math.hpp"
+
+namespace plainnet::kernels {
+
+/// What a pixel of the map becomes before it is multiplied.
+enum class DepthwiseInput {
+  unchanged,
+  relu,         // max(x, 0)
+  squared_relu  // max(x, 0)² + shift
+};
+
+/// Taps and bias in groups of one vector of channels: (group, ky, kx, lane), then (group, lane) biases, together.
+template <class T>
+struct PackedDepthwise {
+  Isa isa = Isa::baseline;
+  Index channels = 0;
+  Index reach = 0;  // n
+  DepthwiseInput input = DepthwiseInput::unchanged;
+  T shift = 0;
+  AlignedVector<T> taps;
+};
+
+/// Most pixels to each side: the rows that a window sees lie in a buffer of fixed size.
+inline constexpr Index depthwise_most_reach = 8;
+
+/// Packs `weight` (C, 1, 2n + 1, 2n + 1) and `bias` (C) or null. `shift` is of squared_relu only.
+template <class T>
+PackedDepthwise<T> pack_depthwise(const T* weight, const T* bias, Index channels, Index reach, DepthwiseInput input,
+                                  Isa isa, T shift = 0) {
+  require(reach <= depthwise_most_reach, "a depthwise convolution that reaches ", reach, " pixels to each side; ",
+          depthwise_most_reach, " are possible");
+  const Index lanes = lanes_of<T>(isa);
+  const Index taps = (2 * reach + 1) * (2 * reach + 1);
+  const Index groups = (channels + lanes - 1) / lanes;
+  PackedDepthwise<T> packed{
+      .isa = isa, .channels = channels, .reach = reach, .input = input, .shift = shift, .taps = {}};
+  packed.taps.assign(static_cast<std::size_t>(checked_multiply(groups * lanes, taps + 1)), T{0});
+  for (Index c = 0; c < channels; ++c) {
+    T* lane = packed.taps.data() + c / lanes * (taps + 1) * lanes + c % lanes;
+    for (Index tap = 0; tap < taps; ++tap) lane[tap * lanes] = weight[c * taps + tap];
+    lane[taps * lanes] = bias ? bias[c] : T{0};
+  }
+  return packed;
+}
+
+}  // namespace plainnet::kernels
+
+#define PLAINNET_KERNEL "plainnet/kernels/depthwise.inl"
+#include "plainnet/kernels/for_each_isa.hpp"
+
+namespace plainnet::kernels {
+
+template <class T>
+void depthwise_part(TensorView<const T> in, const PackedDepthwise<T>& packed, TensorView<T> out, Range rows) {
+  PLAINNET_DISPATCH(packed.isa, depthwise_rows<T>(in, packed, out, rows));
+}
+
+/// out(y, x, c) = bias(c) + Σ weight(c, ky, kx) · act(in(y + ky − n, x + kx − n, c)), zeros outside the map, to which
+/// neither activation nor shift applies; both maps have the same shape and do not overlap.
+template <class T>
+void depthwise(TensorView<const T> in, const PackedDepthwise<T>& packed, TensorView<T> out, ThreadPool& pool) {
+  const Index rows = in.shape().batch * in.shape().height;
+  pool.run([&](Index thread) { depthwise_part<T>(in, packed, out, part_of(rows, pool.size(), thread)); });
+}
+
+}  // namespace plainnet::kernels

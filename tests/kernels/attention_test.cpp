@@ -1,0 +1,141 @@
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "plainnet/kernels/attention.hpp"
+#include "support/compare.hpp"
+#include "support/isas.hpp"
+#include "support/random.hpp"
+
+namespace plainnet::kernels {
+namespace {
+
+template <class T>
+class AttentionOf : public testing::Test {};
+using Scalars = testing::Types<float, double>;
+TYPED_TEST_SUITE(AttentionOf, Scalars);
+
+template <class T>
+Tensor<T> run(const Tensor<T>& qkv, Index heads, Isa isa, Index threads) {
+  ThreadPool pool(threads);
+  Shape shape = qkv.shape();
+  shape.channels /= 3;
+  Tensor<T> out(shape);
+  AlignedVector<T> scratch(static_cast<std::size_t>(
+      threads * attention_scratch<T>(shape.height * shape.width, shape.channels / heads, isa)));
+  attend<T>(qkv, heads, out.view(), scratch.data(), isa, pool);
+  return out;
+}
+
+/// Head by head, token by token, in double.
+template <class T>
+test::Map reference(const Tensor<T>& qkv, Index heads) {
+  const Shape& shape = qkv.shape();
+  const Index tokens = shape.height * shape.width;
+  const Index dim = shape.channels / 3 / heads;
+  const auto at = [&](Index n, Index token, Index which, Index head, Index d) {
+    return static_cast<double>(qkv.data()[(((n * tokens + token) * 3 + which) * heads + head) * dim + d]);
+  };
+  return test::make_map(shape.batch, heads * dim, shape.height, shape.width,
+                        [&](Index n, Index c, Index row, Index column) {
+                          const Index m = row * shape.width + column;
+                          const Index head = c / dim;
+                          std::vector<double> scores;
+                          double largest = -std::numeric_limits<double>::infinity();
+                          for (Index t = 0; t < tokens; ++t) {
+                            double score = 0;
+                            for (Index d = 0; d < dim; ++d) score += at(n, m, 0, head, d) * at(n, t, 1, head, d);
+                            scores.push_back(score);
+                            largest = std::max(largest, score);
+                          }
+                          double sum = 0;
+                          double result = 0;
+                          for (Index t = 0; t < tokens; ++t) {
+                            const double p = std::exp(scores[static_cast<std::size_t>(t)] - largest);
+                            sum += p;
+                            result += p * at(n, t, 2, head, c % dim);
+                          }
+                          return result / sum;
+                        });
+}
+
+TYPED_TEST(AttentionOf, IsTheSoftmaxWeightedMeanOfValues) {
+  using T = TypeParam;
+  test::Random random(1);
+  struct Row {
+    Index batch, height, width, heads, dim;
+    double size;
+  };
+  for (const Row& row :
+       {Row{1, 1, 1, 1, 1, 1}, Row{3, 3, 5, 2, 32, 1}, Row{2, 7, 7, 3, 32, 1}, Row{1, 3, 11, 1, 5, 2},
+        Row{2, 4, 8, 2, 16, 1}, Row{1, 5, 13, 2, 37, 0.5}, Row{1, 18, 17, 1, 8, 1}, Row{1, 4, 5, 2, 3, 20}}) {
+    const Tensor<T> qkv = random.map<T>(
+        {.batch = row.batch, .height = row.height, .width = row.width, .channels = 3 * row.heads * row.dim}, -row.size,
+        row.size);
+    const test::Map expected = reference(qkv, row.heads);
+    // A score's error is its terms' times their size; it multiplies p, and so does the exponential's own 4e-7 twice.
+    // The sums over tokens are of positive p.
+    const double score = static_cast<double>(row.dim) * row.size * row.size;
+    const double exponential = sizeof(T) == 4 ? 2 * 4e-7 : 0.0;
+    const double tolerance = row.size * (2 * test::rounding_error<T>(row.dim + 2, score) +
+                                         test::rounding_error<T>(2 * (row.height * row.width + 4), 1.0) + exponential);
+    for (Isa isa : test::supported_isas()) {
+      SCOPED_TRACE(concatenate(to_string(isa), ": ", to_string(qkv.shape()), ", ", row.heads, " heads"));
+      const Tensor<T> out = run(qkv, row.heads, isa, 1);
+      ASSERT_TRUE(test::near_everywhere(out, expected, tolerance));
+      for (Index threads : {2, 3, 4})
+        ASSERT_TRUE(test::same_bits(run(qkv, row.heads, isa, threads), out)) << threads << " threads";
+    }
+  }
+}
+
+TYPED_TEST(AttentionOf, ScoresOfAnySizeDoNotOverflow) {
+  using T = TypeParam;
+  test::Random random(2);
+  Tensor<T> qkv = random.map<T>({.batch = 1, .height = 5, .width = 9, .channels = 3 * 4});
+  for (Index t = 0; t < 45; ++t) {
+    for (Index d = 0; d < 4; ++d) {
+      qkv.data()[t * 12 + d] = T{100};                                     // q
+      qkv.data()[t * 12 + 4 + d] = t == 17 ? T{100} : static_cast<T>(-t);  // k: token 17 alone is seen
+    }
+  }
+  for (Isa isa : test::supported_isas()) {
+    const Tensor<T> out = run(qkv, 1, isa, 1);
+    for (Index t = 0; t < 45; ++t) {
+      for (Index d = 0; d < 4; ++d) ASSERT_EQ(out.data()[t * 4 + d], qkv.data()[17 * 12 + 8 + d]) << to_string(isa);
+    }
+  }
+}
+
+TYPED_TEST(AttentionOf, GivesAnImageOfABatchTheBitsItHasAloneAndKeepsNaNInItsHead) {
+  using T = TypeParam;
+  test::Random random(3);
+  const Shape shape{.batch = 3, .height = 5, .width = 7, .channels = 3 * 2 * 8};
+  Tensor<T> qkv = random.map<T>(shape);
+  qkv(1, 2, 3, 16 + 8 + 1) = std::numeric_limits<T>::quiet_NaN();  // a key of head 1
+  Shape one_image = shape;
+  one_image.batch = 1;
+  for (Isa isa : test::supported_isas()) {
+    const Tensor<T> all = run(qkv, 2, isa, 2);
+    for (Index n = 0; n < 3; ++n) {
+      Tensor<T> image(one_image);
+      std::copy_n(qkv.view().pixel(n, 0, 0), one_image.elements(), image.data());
+      const Tensor<T> alone = run(image, 2, isa, 3);
+      for (Index p = 0; p < 35; ++p) {
+        for (Index c = 0; c < 16; ++c) {
+          const T value = all.data()[(n * 35 + p) * 16 + c];
+          if (n == 1 && c >= 8) {
+            ASSERT_TRUE(std::isnan(value)) << to_string(isa);
+          } else {
+            ASSERT_EQ(value, alone.data()[p * 16 + c]) << to_string(isa);
+          }
+        }
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace plainnet::kernels
