@@ -1,11 +1,10 @@
 #pragma once
 // What the command bench times: engines of given or random weights, whose answers were checked.
 
-#include <cstdint>
-
 #include "measure.hpp"
 #include "plainnet/engine/engine.hpp"
 #include "plainnet/fold/receipt.hpp"
+#include "probe.hpp"
 #include "weights.hpp"
 
 namespace plainnet::program {
@@ -27,7 +26,7 @@ struct Subject {
 /// Error unless the engine gives the readable layers' answer on a small picture: only what is right is timed.
 template <class Folded>
 void check_answer(const Folded& network, const Engine& engine, const std::string& model) {
-  const Tensor<float> input = probe_input<float>({1, 64, 64, engine.input_shape().channels});
+  const Tensor<float> input = probe_input<float>(probe_shape(network, engine.input_shape()));
   const Engine small = engine.prepared_for(input.shape());
   Workspace<float> workspace = small.workspace();
   const TensorView<const float> found = small.run(input, workspace);
@@ -64,20 +63,9 @@ inline Subject subject_of_weights(const WeightsOptions& weights, const RunSize& 
   return make_subject(model.variant(), std::move(network), square_input(model, 1).channels, load_ms, run);
 }
 
-/// Random weights that keep activations in range: uniform, of variance 1 / fan-in.
 inline Subject random_subject(const Variant& variant, const RunSize& run) {
   AnyFolded<float> network = make_folded<float>(variant.config);
-  std::uint32_t state = 1;
-  const auto fill = [&](const std::string&, auto& parameter, ParameterKind) {
-    const Extents& extents = parameter.extents();
-    const Index fan_in = extents.rank() > 1 ? parameter.size() / extents[0] : 300;  // biases: up to 0.1
-    const float bound = std::sqrt(3.0f / static_cast<float>(fan_in));
-    for (float& value : parameter) {
-      state = state * 1664525 + 1013904223;  // linear congruential generator of "Numerical Recipes"
-      value = bound * (static_cast<float>(state >> 8) * 0x1p-23f - 1.0f);
-    }
-  };
-  std::visit([&](auto& any) { for_each_parameter(any, fill); }, network);
+  std::visit([](auto& any) { fill_randomly(any); }, network);
   return make_subject(variant, std::move(network), variant.input_shape().channels, 0.0, run);
 }
 

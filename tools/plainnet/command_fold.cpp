@@ -4,6 +4,7 @@
 
 #include "commands.hpp"
 #include "plainnet/fold/receipt.hpp"
+#include "probe.hpp"
 #include "weights.hpp"
 
 namespace plainnet::program {
@@ -15,10 +16,6 @@ struct FoldArguments {
   Index threads = 1;
   bool json = false;
 };
-
-/// Side of the probe input: both forms run on it on the readable layers, which at 224 pixels take the largest networks
-/// many seconds.
-constexpr Index probe_side = 64;
 
 Index operations_merged(const FoldReceipt& receipt) {
   return std::accumulate(receipt.merges.begin(), receipt.merges.end(), Index{0},
@@ -77,8 +74,8 @@ int fold(const FoldArguments& arguments) {
       [&](const auto& trained) {
         const auto folding = plainnet::fold(trained, {.threads = arguments.threads});
         write_safetensors(arguments.output, folded_state_dict(folding.network, model.variant().name));
-        return make_receipt(trained, folding, square_input(model, side),
-                            square_input(model, std::min(side, probe_side)));
+        const Shape input = square_input(model, side);
+        return make_receipt(trained, folding, input, probe_shape(trained, input));
       },
       any);
   arguments.json ? print_json(receipt_json(arguments, model, receipt)) : print(receipt_text(arguments, model, receipt));

@@ -44,6 +44,11 @@ class TensorView {
   /// (N·H·W, C)
   MatrixMap<T> matrix() const { return MatrixMap<T>(data_, shape_.pixels(), shape_.channels); }
 
+  /// Image n: (H·W, C)
+  MatrixMap<T> image(Index n) const {
+    return MatrixMap<T>(pixel(n, 0, 0), shape_.height * shape_.width, shape_.channels);
+  }
+
  private:
   T* data_;
   Shape shape_;

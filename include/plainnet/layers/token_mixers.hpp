@@ -34,17 +34,6 @@ constexpr bool ignores_constants() {
 
 }  // namespace detail
 
-namespace detail {
-
-/// The pixels of image n, (H·W, C).
-template <class T>
-auto image_matrix(TensorView<T> map, Index n) {
-  const Index pixels = map.shape().height * map.shape().width;
-  return MatrixMap<T>(map.pixel(n, 0, 0), pixels, map.shape().channels);
-}
-
-}  // namespace detail
-
 /// y = mean of the 3×3 neighbourhood − x; at the border the mean of the pixels that there are (2111.11418, equation 4).
 template <class T>
 struct PoolMixer {
@@ -76,8 +65,8 @@ Tensor<T> attend(const Tensor<T>& qkv, Index head_dim, double scale) {
   shape.channels /= 3;
   Tensor<T> out(shape);
   for (Index n = 0; n < shape.batch; ++n) {
-    const auto all = image_matrix(qkv.view(), n);
-    auto result = image_matrix(out.view(), n);
+    const auto all = qkv.view().image(n);
+    auto result = out.view().image(n);
     for (Index first = 0; first < shape.channels; first += head_dim) {
       const auto q = all.middleCols(first, head_dim);
       const auto k = all.middleCols(shape.channels + first, head_dim);
@@ -175,7 +164,7 @@ class SpatialMixing {
   Tensor<T> forward(TensorView<const T> in) const {
     Tensor<T> out(output_shape(in.shape()));
     for (Index n = 0; n < in.shape().batch; ++n) {
-      detail::image_matrix(out.view(), n).noalias() = weight.matrix() * detail::image_matrix(in, n);
+      out.view().image(n).noalias() = weight.matrix() * in.image(n);
     }
     return out;
   }
