@@ -83,7 +83,7 @@ inline void add_depthwise_row(const T* in, const T* taps, Index side,
 /// while the rows before are computed.
 template <class T>
 inline void prefetch_pixels(const T* pixels, Index count, Index stride) {
-  for (Index i = 0; i < count; ++i) __builtin_prefetch(pixels + i * stride);
+  for (Index i = 0; i < count; ++i) __builtin_prefetch(pixels + i * stride, 0, 2);
 }
 
 template <class T, Index known_side>
