@@ -79,9 +79,16 @@ inline void add_depthwise_row(const T* in, const T* taps, Index side,
 }
 
 /// `ring.columns` outputs of row y of a map of `height` rows, `count` of them wanted, to out + i · stride.
+/// Pixels of a row far from each other in memory, each a line of its own that no hardware foresees: they are asked for
+/// while the rows before are computed.
+template <class T>
+inline void prefetch_pixels(const T* pixels, Index count, Index stride) {
+  for (Index i = 0; i < count; ++i) __builtin_prefetch(pixels + i * stride, 0, 2);
+}
+
 template <class T, Index known_side>
 inline void depthwise_row(DepthwiseRing<T>& ring, Index y, Index height, const T* taps, Index count, T* out,
-                          Index stride, Index part) {
+                          Index stride, Index part, const T* next) {
   using S = Simd<T>;
   constexpr Index pixels = depthwise_pixels<T>;
   const Index side = known_side > 0 ? known_side : ring.side;
@@ -90,6 +97,7 @@ inline void depthwise_row(DepthwiseRing<T>& ring, Index y, Index height, const T
   const Index end_tap = y + reach < height ? side : height - y + reach;
   const typename S::Vector bias = S::load(taps + side * side * S::lanes);
   for (Index x = 0; x < count; x += pixels) {
+    if (next) prefetch_pixels<T>(next + x * stride, x + pixels < count ? pixels : count - x, stride);
     typename S::Vector sum[pixels];
 #pragma GCC unroll 8
     for (Index p = 0; p < pixels; ++p) sum[p] = bias;
@@ -124,10 +132,11 @@ inline void depthwise_rows(TensorView<const T> in, const PackedDepthwise<T>& pac
                                 ring.row_length, ring.row(loaded));
         }
         T* const out_row = out.pixel(n, y, first) + channel;
+        const T* const next = loaded < shape.height ? in.pixel(n, loaded, first) + channel : nullptr;
         if (reach == 3) {
-          depthwise_row<T, 7>(ring, y, shape.height, taps, count, out_row, shape.channels, part);
+          depthwise_row<T, 7>(ring, y, shape.height, taps, count, out_row, shape.channels, part, next);
         } else {
-          depthwise_row<T, 0>(ring, y, shape.height, taps, count, out_row, shape.channels, part);
+          depthwise_row<T, 0>(ring, y, shape.height, taps, count, out_row, shape.channels, part, next);
         }
       }
     }
