@@ -128,40 +128,52 @@ inline std::string write_header(const StateDict& tensors, const std::vector<std:
   return header;
 }
 
+/// What goes into a file: the length of the header, the header, the bytes of these tensors one after the other.
+struct SafetensorsLayout {
+  std::string header;
+  std::vector<const StoredTensor*> order;
+};
+
+/// Error, which begins with `target`, for what no reader would accept.
+inline SafetensorsLayout lay_out(const StateDict& tensors, const std::string& target) {
+  // The widest numbers first, so that every tensor lies aligned in the file.
+  std::vector<const StoredTensor*> all;
+  std::vector<Index> negative_bits;
+  for (const auto& [name, tensor] : tensors) {
+    require(name != metadata_key, target, ": a tensor cannot be called ", name);
+    all.push_back(&tensor);
+    negative_bits.push_back(-Index{info(tensor.format).bits});
+  }
+  SafetensorsLayout layout;
+  std::uint64_t data_bytes = 0;
+  std::vector<std::uint64_t> begins(all.size());
+  for (const std::size_t i : ascending(negative_bits)) {
+    begins[i] = data_bytes;
+    data_bytes += all[i]->bytes.size();
+    layout.order.push_back(all[i]);
+  }
+
+  const SafetensorsLimits limits;
+  layout.header = write_header(tensors, begins);
+  require(layout.header.size() <= limits.header_bytes && data_bytes <= limits.total_bytes, target, ": a header of ",
+          layout.header.size(), " and tensors of ", data_bytes, " bytes; at most ", limits.header_bytes, " and ",
+          limits.total_bytes, " are accepted");
+  read_header(layout.header, data_bytes, target, limits);
+  return layout;
+}
+
 }  // namespace detail
 
 /// Writes the tensors and the metadata. An existing file is replaced when all is written; after an Error it is as it
 /// was. Error also for what no reader would accept: a name or metadata with control characters or not in UTF-8, a
 /// tensor called __metadata__, more than the default SafetensorsLimits.
 inline void write_safetensors(const std::filesystem::path& path, const StateDict& tensors) {
-  // The widest numbers first, so that every tensor lies aligned in the file.
-  std::vector<const StoredTensor*> all;
-  std::vector<Index> negative_bits;
-  for (const auto& [name, tensor] : tensors) {
-    require(name != detail::metadata_key, path.string(), ": a tensor cannot be called ", name);
-    all.push_back(&tensor);
-    negative_bits.push_back(-Index{info(tensor.format).bits});
-  }
-  const std::vector<std::size_t> order = ascending(negative_bits);
-  std::uint64_t data_bytes = 0;
-  std::vector<std::uint64_t> begins(all.size());
-  for (const std::size_t i : order) {
-    begins[i] = data_bytes;
-    data_bytes += all[i]->bytes.size();
-  }
-
-  const SafetensorsLimits limits;
-  const std::string header = detail::write_header(tensors, begins);
-  require(header.size() <= limits.header_bytes && data_bytes <= limits.total_bytes, path.string(), ": a header of ",
-          header.size(), " and tensors of ", data_bytes, " bytes; at most ", limits.header_bytes, " and ",
-          limits.total_bytes, " are accepted");
-  detail::read_header(header, data_bytes, path.string(), limits);
-
-  const std::uint64_t header_bytes = header.size();
+  const detail::SafetensorsLayout layout = detail::lay_out(tensors, path.string());
+  const std::uint64_t header_bytes = layout.header.size();
   AtomicFile file(path);
   file.write(std::as_bytes(std::span(&header_bytes, 1)));
-  file.write(header);
-  for (const std::size_t i : order) file.write(all[i]->bytes);
+  file.write(layout.header);
+  for (const StoredTensor* tensor : layout.order) file.write(tensor->bytes);
   file.commit();
 }
 
