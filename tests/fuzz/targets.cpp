@@ -12,6 +12,7 @@
 #include "fuzz/targets.hpp"
 #include "io/torch_bytes.hpp"
 #include "plainnet/core/error.hpp"
+#include "plainnet/io/checkpoint.hpp"
 #include "plainnet/io/labels.hpp"
 #include "plainnet/io/safetensors.hpp"
 #include "plainnet/io/torch_checkpoint.hpp"
@@ -91,7 +92,7 @@ void check_tensors(const StateDict& tensors) {
   sink = sum;
 }
 
-/// A reader that is checked with little memory first: what it accepts it accepts by default too.
+/// A reader that is checked with little memory first: what it accepts, parse_checkpoint() accepts too.
 template <class Read>
 bool accepts_tensors(std::span<const std::byte> file, Read&& read) {
   StateDict tensors;
@@ -122,13 +123,12 @@ bool accepts_torch(std::span<const std::byte> file, const std::string& key = {})
     const auto [bytes, owner] = exact_copy(detail::as_text(file));
     TorchOptions options;
     options.key = key;
-    if (!by_default) {
-      options.limits.expansion_bytes = 1 << 16;
-      options.limits.pickle.values = 5000;
-      options.limits.pickle.items = 20'000;
-      options.limits.pickle.nesting = 16;
-    }
+    options.limits.expansion_bytes = 1 << 16;
+    options.limits.pickle.values = 5000;
+    options.limits.pickle.items = 20'000;
+    options.limits.pickle.nesting = 16;
     // The tensors keep the bytes alive, nobody else does.
+    if (by_default) return parse_checkpoint(bytes, source, {.key = key}, owner);
     return parse_torch_checkpoint(bytes, source, options, owner);
   });
 }
@@ -138,8 +138,9 @@ bool accepts_torch(std::span<const std::byte> file, const std::string& key = {})
 bool accepts_safetensors(std::span<const std::byte> file) {
   return accepts_tensors(file, [&](bool by_default) {
     const auto [bytes, owner] = exact_copy(detail::as_text(file));
+    if (by_default) return parse_checkpoint(bytes, source, {}, owner);
     SafetensorsLimits limits;
-    if (!by_default) limits.tensors = limits.metadata_entries = 50;
+    limits.tensors = limits.metadata_entries = 50;
     return parse_safetensors(bytes, source, limits, owner);
   });
 }

@@ -24,6 +24,7 @@
 #include "plainnet/core/order.hpp"
 #include "plainnet/core/shape.hpp"
 #include "plainnet/io/atomic_file.hpp"
+#include "plainnet/io/file_kind.hpp"
 #include "plainnet/io/mapped_file.hpp"
 #include "plainnet/io/number_format.hpp"
 #include "plainnet/io/safetensors_header.hpp"
@@ -33,20 +34,13 @@ namespace plainnet {
 
 namespace detail {
 
-/// What a file may be that begins like no safetensors file; empty if it cannot be told.
-inline std::string_view guess_from_start(std::string_view start) {
-  if (start.starts_with("PK\x03\x04")) return "a zip archive; a PyTorch checkpoint?";
-  if (start.starts_with("\x80")) return "a Python pickle; a PyTorch checkpoint in the old form?";
-  if (start.starts_with("version https://git-lfs")) return "a Git LFS pointer; fetch the file itself with git lfs pull";
-  if (start.starts_with("<")) return "a web page; a failed download?";
-  return {};
-}
-
 /// Where the header lies. Error if the file has none.
 inline std::string_view find_header(std::string_view file, std::string_view source, const SafetensorsLimits& limits) {
   const auto check = [&](bool condition, const auto&... parts) {
     if (condition) return;
-    const std::string_view guess = guess_from_start(file);
+    // A length can look like anything; with a '{' behind it, it is one.
+    const bool has_header = file.size() > 8 && file[8] == '{';
+    const std::string_view guess = has_header ? "" : guess_kind(std::as_bytes(std::span(file)));
     if (!guess.empty()) fail(source, ": not a safetensors file but ", guess);
     fail(source, ": ", parts..., "; not a safetensors file, or truncated?");
   };
