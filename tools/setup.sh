@@ -1,9 +1,11 @@
 # shellcheck shell=bash disable=SC2034
-# Shared by quickstart and test, which source it: installs what is missing, counts the jobs that fit in memory.
+# Shared by quickstart, test and fuzz, which source it: installs what is missing, counts the jobs that fit in memory.
 
-# Packages of Debian and Ubuntu: what building the program needs, and what the tests and benchmarks need beside it.
+# Packages of Debian and Ubuntu: what building the program needs, what the tests and benchmarks need beside it, and what
+# the fuzzers need.
 program_packages=(g++ cmake ninja-build libeigen3-dev nlohmann-json3-dev libstb-dev libcli11-dev)
 test_packages=(libgtest-dev libbenchmark-dev)
+fuzz_packages=(clang libclang-rt-dev cmake ninja-build libeigen3-dev libstb-dev)
 
 say() { printf '\n==> %s\n' "$*" >&2; }
 

@@ -1,6 +1,8 @@
 #include <cmath>
+#include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -54,13 +56,49 @@ TEST(OpenCheckpoint, HandsItsLimitsOn) {
 }
 
 TEST(OpenCheckpoint, SaysWhatElseAFileMayBe) {
-  std::string tar(512, '\0');
+  std::string tar(512, 'x');
   tar.replace(257, 5, "ustar");
-  EXPECT_NE(why_refused(tar).find("a tar archive"), std::string::npos);
-  EXPECT_NE(why_refused("<html>").find("a web page"), std::string::npos);
-  EXPECT_NE(why_refused("").find("not a safetensors file, or truncated?"), std::string::npos);
+  const std::vector<std::pair<std::string, const char*>> rows = {
+      {"", "but an empty one; a failed download?"},
+      {tar, "but a tar archive; if it is"},
+      {"<!DOCTYPE html>\n<html>", "but a web page; a failed download?"},
+      {"version https://git-lfs.github.com/spec/v1\noid sha256:0", "but a Git LFS pointer; fetch"},
+      {"\x1F\x8B\x08 and so on", "but a gzip archive; unpack it first"},
+      {"\x08\x07\x12\x07pytorch\x1A\x03"
+       "2.1",
+       "but an ONNX model"},
+      {"{\"weight_map\": {}}", "but JSON text"},
+      {std::string(100, '\0'), "but zeros; a download that was not finished?"},
+      {"\x89PNG\r\n\x1A\n", "but a picture"},
+      {"\177ELF\2\1\1", "but a program"},
+      {"Entry not found", "but text that begins \"Entry not found\""},
+      {"two\nlines", "but text that begins \"two\\x0alines\""},
+      {"\1\2\3\4\xFF", "but one that begins with the bytes 01 02 03 04 ff"},
+      {std::string(100, '\3'), "but one that begins with the bytes 03 03 03 03 03 03 03 03"},
+  };
+  for (const auto& [file, reason] : rows) {
+    const std::string expected = concatenate("test: neither a safetensors file nor a PyTorch checkpoint ", reason);
+    const std::string message = why_refused(file);
+    EXPECT_TRUE(message.starts_with(expected)) << "expected \"" << expected << "\", found \"" << message << "\"";
+  }
   EXPECT_NE(why_refused("PK\x03\x04").find("a zip archive of 4 bytes without an end"), std::string::npos);
   EXPECT_NE(why_refused("\x80").find("truncated"), std::string::npos);
+  // What is a safetensors file, but a damaged one.
+  EXPECT_NE(why_refused(file_of("{").substr(0, 9)).find("expected"), std::string::npos);
+}
+
+TEST(OpenCheckpoint, NoHeaderLengthPassesForAnotherFormat) {
+  // The length comes first: 60 bytes look like the '<' of a web page, 128 like the first of a pickle.
+  for (std::size_t size = 2; size < 1100; ++size) {
+    std::string header = "{}";
+    header.resize(size, ' ');
+    const std::string file = file_of(header);
+    EXPECT_NO_THROW(parse_checkpoint(std::as_bytes(std::span(file)))) << size;
+    EXPECT_NE(
+        why_refused(file_of(header).substr(0, 9)).find(concatenate("a header of ", size, " bytes in a file of 9")),
+        std::string::npos)
+        << size;
+  }
 }
 
 /// Logits of the network in a file, folded and run by the engine, for the input of expected.json.

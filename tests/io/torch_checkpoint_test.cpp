@@ -305,6 +305,16 @@ TEST(TorchNames, PrefixesThatAllHaveAreRemoved) {
   EXPECT_EQ(names({"module.a", "b"}), "module.a;b;");
   EXPECT_EQ(names({"module.", "module.b"}), "module.;module.b;");
   EXPECT_EQ(names({"modules.a"}), "modules.a;");
+  EXPECT_EQ(names({"module.module.a", "module.module.b"}), "a;b;");
+  EXPECT_EQ(names({"module.module.a", "module.b"}), "module.a;b;");
+}
+
+TEST(TorchNames, AreOneTensorsAloneWithoutTheirPrefixesToo) {
+  const std::string x = tensor(storage("0", 12), 0, {1}, {1});
+  for (const char* prefix : {"", "module.", "_orig_mod.module."}) {
+    const std::string a = std::string(prefix) + "a", b = std::string(prefix) + "b";
+    expect_refused(archive_of(ordered({{a, x}, {b, x}, {a, x}}), twelve), "two tensors are called \"a\"");
+  }
 }
 
 TEST(TorchNames, AreTextsThatCanBePrinted) {

@@ -163,6 +163,70 @@ TEST(HostileTorch, ErrorsCanBePrinted) {
   }
 }
 
+// Small files that make a careless reader do the same large thing often. Each took from ten seconds to hours.
+
+const std::string one_tensor = tensor(storage("0", 6), 0, {1}, {1});
+
+/// So many names for what the memo has under 1.
+std::string names(std::size_t count) {
+  std::string bytes;
+  for (std::size_t i = 0; i < count; ++i) bytes += text(std::to_string(i)) + "h\1";
+  return bytes;
+}
+
+TEST(HostileTorch, ReferencesThatShareALargeTupleAreRefusedQuickly) {
+  std::string value = "(" + std::string(250'000, 'N') + "tq\1(";
+  for (int i = 0; i < 200'000; ++i) value += "h\1Q";
+  value += "t\x86";
+  expect_refused(stream_of(value, two_storages), "holds no tensors under a name, but a tuple");
+  expect_refused(archive_of(value, two_storages), "holds no tensors under a name, but a tuple");
+}
+
+TEST(HostileTorch, NamesThatShareALargeCallAreRefusedQuickly) {
+  const std::string call = global("torch._utils", "_rebuild_tensor_v2") + "(" + storage("0", 6) + integer(0) +
+                           integers({1}) + integers({1}) + std::string(300'000, 'N') + "tRq\1";
+  expect_refused(archive_of("}(" + text("a") + call + names(25'000) + "u", two_storages), "arguments, too many");
+}
+
+TEST(HostileTorch, TensorsThatShareAStorageReadItsHeaderOnce) {
+  std::string extra;
+  for (int i = 0; i < 16'000; ++i) extra += u16(0xFFFF) + u16(0);
+  const std::string value = "}(" + text("a") + one_tensor + "q\1" + names(25'000);
+  std::vector<ZipEntry> entries = {{"test/data.pkl", pickle_of(value + "u")},
+                                   {.name = "test/data/0", .data = two_storages[0].second, .extra = extra}};
+  const auto begin = std::chrono::steady_clock::now();
+  EXPECT_EQ(parse_torch(zip_of(entries)).size(), 25'001);
+  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
+  EXPECT_LT(seconds.count(), 2.0);  // 0.06; 3 if every tensor reads it
+}
+
+TEST(HostileTorch, AllIsLookedForBeforeNumbersAreCopied) {
+  // Otherwise 60 MB come first, which nothing limits to the time that an Error may take.
+  const std::string large = tensor(storage("0", 24, "ByteStorage"), 0, {60 << 20}, {0});
+  for (const auto& [last, reason] :
+       {std::pair{"x", "two tensors are called \"x\""}, std::pair{"y", "has no storage \"test/data/9\""}}) {
+    const std::string file =
+        archive_of(ordered({{"x", large}, {last, tensor(storage("9", 6), 0, {1}, {1})}}), two_storages);
+    const auto begin = std::chrono::steady_clock::now();
+    expect_refused(file, reason);
+    const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
+    EXPECT_LT(seconds.count(), 0.1) << reason;  // 0.0001; 0.3 with the copy
+  }
+}
+
+TEST(HostileTorch, CountsAreLimited) {
+  TorchOptions options;
+  options.limits.tensors = 3;
+  options.limits.storages = 1;
+  const std::string four = "}(" + text("a") + one_tensor + "q\1" + names(3) + "u";
+  const std::string stream = stream_of(ordered({{"x", one_tensor}}), {two_storages[0]});
+  expect_refused(archive_of(four, {two_storages[0]}), "more than 3 tensors", options);
+  expect_refused(stream_of(four, two_storages), "2 storages; at most 1 are accepted", options);
+  EXPECT_EQ(parse_torch(stream, options).size(), 1);
+  expect_refused(archive_of(four, two_storages), " bytes; at most 200 are accepted",
+                 {.limits = {.zip = {.directory_bytes = 200}}});
+}
+
 #if __has_include(<sys/mman.h>)
 
 TEST(HostileTorch, NumbersThatNobodyAsksForAreNotRead) {

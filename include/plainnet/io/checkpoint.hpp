@@ -1,6 +1,7 @@
 #pragma once
 // Opening a checkpoint of any kind that plainnet reads.
 
+#include <cstddef>
 #include <filesystem>
 #include <memory>
 #include <span>
@@ -8,6 +9,7 @@
 #include <utility>
 
 #include "plainnet/core/error.hpp"
+#include "plainnet/io/file_kind.hpp"
 #include "plainnet/io/mapped_file.hpp"
 #include "plainnet/io/safetensors.hpp"
 #include "plainnet/io/state_dict.hpp"
@@ -27,8 +29,8 @@ inline StateDict parse_checkpoint(std::span<const std::byte> bytes, const std::s
                                   const CheckpointOptions& options = {}, std::shared_ptr<const void> owner = nullptr) {
   if (looks_like_torch(bytes))
     return parse_torch_checkpoint(bytes, source, {options.key, options.torch}, std::move(owner));
-  if (bytes.size() > 262 && detail::as_text(bytes.subspan(257, 5)) == "ustar") {
-    fail(source, ": a tar archive; if it is a checkpoint of an early PyTorch, load and save it with a later one");
+  if (bytes.size() < 9 || bytes[8] != std::byte{'{'}) {  // where the header of a safetensors file begins
+    fail(source, ": neither a safetensors file nor a PyTorch checkpoint but ", detail::describe_start(bytes));
   }
   StateDict result = parse_safetensors(bytes, source, options.safetensors, std::move(owner));
   if (!options.key.empty()) {

@@ -29,7 +29,7 @@ struct PickleLimits {
   std::size_t bytes = std::size_t{10} << 20;  ///< never above 4 GiB
   std::size_t operations = 4'000'000;
   std::size_t values = 500'000;   ///< a tensor takes about 15
-  std::size_t items = 4'000'000;  ///< places in all containers together
+  std::size_t items = 1'000'000;  ///< places in all containers together; a tensor takes about 25
   std::size_t stack = 500'000;
   std::size_t memo = 100'000;  ///< one more than the largest number
   std::size_t nesting = 64;    ///< of containers and calls; never above 255

@@ -85,15 +85,21 @@ class PickleTree {
     return result;
   }
   std::size_t item_count(PickleId id) const { return has_items(kind(id)) ? nodes_[id].items.count : 0; }
+  /// One of them, without a copy of all; for the first few, since those before it are passed over one by one.
+  PickleId item(PickleId id, std::size_t place) const {
+    std::uint32_t cell = nodes_[id].items.first;
+    while (place-- > 0) cell = cells_[cell].next;
+    return cells_[cell].value;
+  }
 
   /// "MODULE.NAME" of a global, of the global behind a call or an opaque value, and of the class that a reference names
   /// second; empty for all else.
   std::string global_name(PickleId id) const {
     for (;;) {  // each turn leads to a value made earlier
       if (kind(id) == PickleKind::call || kind(id) == PickleKind::opaque) {
-        id = items(id).front();
-      } else if (kind(id) == PickleKind::persistent && item_count(items(id).front()) > 1) {
-        id = items(items(id).front())[1];
+        id = item(id, 0);
+      } else if (kind(id) == PickleKind::persistent && item_count(item(id, 0)) > 1) {
+        id = item(item(id, 0), 1);
       } else {
         break;
       }

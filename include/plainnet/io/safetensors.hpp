@@ -24,6 +24,7 @@
 #include "plainnet/core/order.hpp"
 #include "plainnet/core/shape.hpp"
 #include "plainnet/io/atomic_file.hpp"
+#include "plainnet/io/file_kind.hpp"
 #include "plainnet/io/mapped_file.hpp"
 #include "plainnet/io/number_format.hpp"
 #include "plainnet/io/safetensors_header.hpp"
@@ -33,20 +34,13 @@ namespace plainnet {
 
 namespace detail {
 
-/// What a file may be that begins like no safetensors file; empty if it cannot be told.
-inline std::string_view guess_from_start(std::string_view start) {
-  if (start.starts_with("PK\x03\x04")) return "a zip archive; a PyTorch checkpoint?";
-  if (start.starts_with("\x80")) return "a Python pickle; a PyTorch checkpoint in the old form?";
-  if (start.starts_with("version https://git-lfs")) return "a Git LFS pointer; fetch the file itself with git lfs pull";
-  if (start.starts_with("<")) return "a web page; a failed download?";
-  return {};
-}
-
 /// Where the header lies. Error if the file has none.
 inline std::string_view find_header(std::string_view file, std::string_view source, const SafetensorsLimits& limits) {
   const auto check = [&](bool condition, const auto&... parts) {
     if (condition) return;
-    const std::string_view guess = guess_from_start(file);
+    // A length can look like anything; with a '{' behind it, it is one.
+    const bool has_header = file.size() > 8 && file[8] == '{';
+    const std::string_view guess = has_header ? "" : guess_kind(std::as_bytes(std::span(file)));
     if (!guess.empty()) fail(source, ": not a safetensors file but ", guess);
     fail(source, ": ", parts..., "; not a safetensors file, or truncated?");
   };
@@ -128,40 +122,52 @@ inline std::string write_header(const StateDict& tensors, const std::vector<std:
   return header;
 }
 
+/// What goes into a file: the length of the header, the header, the bytes of these tensors one after the other.
+struct SafetensorsLayout {
+  std::string header;
+  std::vector<const StoredTensor*> order;
+};
+
+/// Error, which begins with `target`, for what no reader would accept.
+inline SafetensorsLayout lay_out(const StateDict& tensors, const std::string& target) {
+  // The widest numbers first, so that every tensor lies aligned in the file.
+  std::vector<const StoredTensor*> all;
+  std::vector<Index> negative_bits;
+  for (const auto& [name, tensor] : tensors) {
+    require(name != metadata_key, target, ": a tensor cannot be called ", name);
+    all.push_back(&tensor);
+    negative_bits.push_back(-Index{info(tensor.format).bits});
+  }
+  SafetensorsLayout layout;
+  std::uint64_t data_bytes = 0;
+  std::vector<std::uint64_t> begins(all.size());
+  for (const std::size_t i : ascending(negative_bits)) {
+    begins[i] = data_bytes;
+    data_bytes += all[i]->bytes.size();
+    layout.order.push_back(all[i]);
+  }
+
+  const SafetensorsLimits limits;
+  layout.header = write_header(tensors, begins);
+  require(layout.header.size() <= limits.header_bytes && data_bytes <= limits.total_bytes, target, ": a header of ",
+          layout.header.size(), " and tensors of ", data_bytes, " bytes; at most ", limits.header_bytes, " and ",
+          limits.total_bytes, " are accepted");
+  read_header(layout.header, data_bytes, target, limits);
+  return layout;
+}
+
 }  // namespace detail
 
 /// Writes the tensors and the metadata. An existing file is replaced when all is written; after an Error it is as it
 /// was. Error also for what no reader would accept: a name or metadata with control characters or not in UTF-8, a
 /// tensor called __metadata__, more than the default SafetensorsLimits.
 inline void write_safetensors(const std::filesystem::path& path, const StateDict& tensors) {
-  // The widest numbers first, so that every tensor lies aligned in the file.
-  std::vector<const StoredTensor*> all;
-  std::vector<Index> negative_bits;
-  for (const auto& [name, tensor] : tensors) {
-    require(name != detail::metadata_key, path.string(), ": a tensor cannot be called ", name);
-    all.push_back(&tensor);
-    negative_bits.push_back(-Index{info(tensor.format).bits});
-  }
-  const std::vector<std::size_t> order = ascending(negative_bits);
-  std::uint64_t data_bytes = 0;
-  std::vector<std::uint64_t> begins(all.size());
-  for (const std::size_t i : order) {
-    begins[i] = data_bytes;
-    data_bytes += all[i]->bytes.size();
-  }
-
-  const SafetensorsLimits limits;
-  const std::string header = detail::write_header(tensors, begins);
-  require(header.size() <= limits.header_bytes && data_bytes <= limits.total_bytes, path.string(), ": a header of ",
-          header.size(), " and tensors of ", data_bytes, " bytes; at most ", limits.header_bytes, " and ",
-          limits.total_bytes, " are accepted");
-  detail::read_header(header, data_bytes, path.string(), limits);
-
-  const std::uint64_t header_bytes = header.size();
+  const detail::SafetensorsLayout layout = detail::lay_out(tensors, path.string());
+  const std::uint64_t header_bytes = layout.header.size();
   AtomicFile file(path);
   file.write(std::as_bytes(std::span(&header_bytes, 1)));
-  file.write(header);
-  for (const std::size_t i : order) file.write(all[i]->bytes);
+  file.write(layout.header);
+  for (const StoredTensor* tensor : layout.order) file.write(tensor->bytes);
   file.commit();
 }
 

@@ -33,8 +33,9 @@ namespace plainnet {
 struct TorchLimits {
   ZipLimits zip = {};
   PickleLimits pickle = {};
-  std::size_t tensors = 100'000;
-  std::size_t name_bytes = 512;                         ///< of a tensor
+  std::size_t storages = 10'000;  ///< of the old form; those of an archive are entries of it, see ZipLimits
+  std::size_t tensors = 30'000;   ///< about as many as PickleLimits::values has room for
+  std::size_t name_bytes = 512;   ///< of a tensor
   std::uint64_t total_bytes = std::uint64_t{64} << 30;  ///< of all tensors together
   /// Tensors that do not lie row-major in the file are copied. A file can describe large ones with few bytes, by
   /// strides of 0 or by naming one storage often: how many bytes the copies may take beyond the size of the file.
@@ -193,19 +194,30 @@ inline std::vector<NamedTorchTensor> list_tensors(const PickleTree& tree, Pickle
   return result;
 }
 
-/// Removes what torch.nn.DataParallel and torch.compile put before every name.
+/// Removes what torch.nn.DataParallel and torch.compile put before every name, however often.
 inline void remove_prefixes(std::vector<NamedTorchTensor>& tensors) {
   constexpr std::array<std::string_view, 2> prefixes = {"module.", "_orig_mod."};
+  if (tensors.empty()) return;
+  std::size_t removed = 0;
   for (std::size_t i = 0; i < prefixes.size();) {
     const std::string_view prefix = prefixes[i];
     const bool all = std::all_of(tensors.begin(), tensors.end(), [&](const NamedTorchTensor& each) {
-      return each.name.size() > prefix.size() && each.name.starts_with(prefix);
+      const std::string_view rest = std::string_view(each.name).substr(removed);
+      return rest.size() > prefix.size() && rest.starts_with(prefix);
     });
-    if (all && !tensors.empty()) {
-      for (NamedTorchTensor& each : tensors) each.name.erase(0, prefix.size());
-    }
-    i = all && !tensors.empty() ? 0 : i + 1;  // one may hide the other
+    if (all) removed += prefix.size();
+    i = all ? 0 : i + 1;  // one may hide the other
   }
+  for (NamedTorchTensor& each : tensors) each.name.erase(0, removed);
+}
+
+/// No name twice: looked at before the numbers are, which may take longer.
+inline void check_names(const std::vector<NamedTorchTensor>& tensors, const std::string& source) {
+  std::vector<std::string_view> names;
+  for (const NamedTorchTensor& each : tensors) names.push_back(each.name);
+  std::sort(names.begin(), names.end());
+  const auto twin = std::adjacent_find(names.begin(), names.end());
+  if (twin != names.end()) fail(source, ": two tensors are called \"", printable(*twin), "\"");
 }
 
 /// The sum of the sizes is checked before the first copy is made.
@@ -229,12 +241,12 @@ inline void check_total(const std::vector<NamedTorchTensor>& tensors, std::uint6
   }
 }
 
-/// Bytes of the file where they lie as they are wanted, else a copy.
-inline StoredTensor store_torch(const TorchTensor& tensor, const TorchFile& file,
+/// Bytes of the file where they lie as they are wanted, else a copy. `storage` is where the tensor's offset counts
+/// from.
+inline StoredTensor store_torch(const TorchTensor& tensor, std::span<const std::byte> storage,
                                 const std::shared_ptr<const void>& owner) {
   const auto size = static_cast<std::size_t>(tensor.bytes());
   if (size == 0) return {tensor.format, tensor.extents, {}, owner};
-  const std::span<const std::byte> storage = file.storage(tensor.storage);
   if (tensor.is_contiguous()) {
     const std::size_t begin = static_cast<std::size_t>(tensor.offset * tensor.width());
     return {tensor.format, tensor.extents, storage.subspan(begin, size), owner};
@@ -248,8 +260,11 @@ inline StoredTensor store_torch(const TorchTensor& tensor, const TorchFile& file
 
 /// Whether the bytes begin like one of PyTorch's containers.
 inline bool looks_like_torch(std::span<const std::byte> bytes) {
-  const std::string_view start = detail::as_text(bytes.first(std::min<std::size_t>(bytes.size(), 4)));
-  return start == "PK\x03\x04" || start == "PK\x05\x06" || start.starts_with('\x80');
+  const std::string_view start = detail::as_text(bytes.first(std::min<std::size_t>(bytes.size(), 9)));
+  // A safetensors file whose header has 128 bytes, or 256 more and so on, begins with the same byte as a pickle.
+  const bool is_safetensors = start.size() == 9 && start.back() == '{';
+  return start.starts_with("PK\x03\x04") || start.starts_with("PK\x05\x06") ||
+         (start.starts_with('\x80') && !is_safetensors);
 }
 
 /// Reads a checkpoint that lies in memory. Tensors refer to `bytes` or own copies; `owner` is kept for as long as one
@@ -262,19 +277,25 @@ inline StateDict parse_torch_checkpoint(std::span<const std::byte> bytes, const 
   std::unique_ptr<detail::TorchFile> file;
   if (!looks_like_torch(bytes)) fail(source, ": byte 0: neither a zip archive nor a pickle; not a PyTorch checkpoint");
   if (bytes.front() == std::byte{0x80}) {
-    file = std::make_unique<detail::TorchStream>(bytes, source, limits.pickle);
+    file = std::make_unique<detail::TorchStream>(bytes, source, limits.storages, limits.pickle);
   } else {
     file = std::make_unique<detail::TorchArchive>(bytes, source, limits.zip, limits.pickle);
   }
   const auto [dictionary, key] = detail::TorchEntries(file->tree(), source).choose(options.key);
   std::vector<detail::NamedTorchTensor> tensors = detail::list_tensors(file->tree(), dictionary, source, limits);
   detail::remove_prefixes(tensors);
+  detail::check_names(tensors, source);
   detail::check_total(tensors, bytes.size(), source, limits);
+  // All storages are looked for before the first number is copied.
+  std::vector<std::span<const std::byte>> storages;
+  for (const auto& [name, tensor] : tensors) {
+    storages.push_back(tensor.bytes() == 0 ? std::span<const std::byte>() : file->storage(tensor.storage));
+  }
   StateDict result;
   result.source = source;
   result.entry = key;
-  for (detail::NamedTorchTensor& each : tensors) {
-    result.add(std::move(each.name), detail::store_torch(each.tensor, *file, owner));
+  for (std::size_t i = 0; i < tensors.size(); ++i) {
+    result.add(std::move(tensors[i].name), detail::store_torch(tensors[i].tensor, storages[i], owner));
   }
   return result;
 }

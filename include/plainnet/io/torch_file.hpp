@@ -3,9 +3,8 @@
 //
 // Since 1.6, a zip archive:  ROOT/data.pkl, the pickle; ROOT/data/KEY for each storage; ROOT/version; ROOT/byteorder
 // Before, a stream:          five pickles (a magic number, the version 1001, facts about the machine, the object, the
-// list
-//                            of the storages' keys), then for each key in that order its size in numbers (64 bits) and
-//                            the numbers
+//                            list of the storages' keys), then for each key in that order its size in numbers (64
+//                            bits) and the numbers
 //
 // All numbers are little-endian. A storage that nobody asks for is not read.
 
@@ -115,24 +114,33 @@ class TorchArchive : public TorchFile {
            " bytes; the pickle says ", storage.count, " numbers of ", name_of(storage.format), ", ", storage.bytes(),
            " bytes");
     }
-    return archive_.open(*entry);
+    const auto [place, is_new] = opened_.try_emplace(entry);
+    if (is_new) place->second = archive_.open(*entry);
+    return place->second;
   }
 
   std::string source_;
   ZipArchive archive_;
   std::string root_;
+  // Many tensors may share a storage whose header takes long to read.
+  mutable std::map<const ZipArchive::Entry*, std::span<const std::byte>> opened_;
 };
 
 /// The stream.
 class TorchStream : public TorchFile {
  public:
-  TorchStream(std::span<const std::byte> file, const std::string& source, const PickleLimits& limits)
+  TorchStream(std::span<const std::byte> file, const std::string& source, std::size_t storages,
+              const PickleLimits& limits)
       : source_(source), file_(file) {
     ByteCursor cursor(file, source_);
     check_head(cursor, limits);
     tree_ = parse_pickle(cursor, torch_calls, limits);
     const PickleTree keys = parse_pickle(cursor, {}, limits);
     if (keys.kind(keys.root()) != PickleKind::list) fail(source_, ": byte ", cursor.offset(), ": no list of storages");
+    if (keys.item_count(keys.root()) > storages) {
+      fail(source_, ": byte ", keys.offset(keys.root()), ": ", keys.item_count(keys.root()), " storages; at most ",
+           storages, " are accepted");
+    }
     place_storages(keys, cursor.offset());
   }
 

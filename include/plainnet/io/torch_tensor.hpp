@@ -122,7 +122,7 @@ class TorchReader {
 
   /// Whether the value is one that tensor() reads; it may yet be wrong.
   bool is_tensor(PickleId id) const {
-    return tree_.kind(id) == PickleKind::call && tree_.global_name(id).starts_with("torch._utils.");
+    return tree_.kind(id) == PickleKind::call && tree_.text(tree_.item(id, 0)).starts_with("torch._utils\n");
   }
 
   TorchTensor tensor(PickleId id, std::string_view name) {
@@ -155,8 +155,10 @@ class TorchReader {
   /// The storage behind a reference, or nothing if it is another kind of reference or of a storage not known here.
   std::optional<TorchStorage> find_storage(PickleId reference) {
     if (tree_.kind(reference) != PickleKind::persistent) return {};
-    const std::vector<PickleId> parts = tree_.items(tree_.items(reference).front());
-    if (parts.size() < 5 || parts.size() > 6 || !tree_.is_text(parts[0], "storage")) return {};
+    const PickleId description = tree_.item(reference, 0);
+    const std::size_t count = tree_.item_count(description);  // first, for many references may share a large tuple
+    if (count < 5 || count > 6 || !tree_.is_text(tree_.item(description, 0), "storage")) return {};
+    const std::vector<PickleId> parts = tree_.items(description);
     if (tree_.kind(parts[1]) != PickleKind::global) return {};
     const std::optional<NumberFormat> format = find_torch_format(torch_storages, tree_.global_name(parts[1]));
     if (!format) return {};
@@ -186,7 +188,15 @@ class TorchReader {
     fail(source_, ": byte ", tree_.offset(id), ": ", subject, parts...);
   }
 
-  std::vector<PickleId> arguments_of(PickleId call) const { return tree_.items(tree_.items(call).back()); }
+  /// Not more than any function of PyTorch takes, for many names may share one call.
+  std::vector<PickleId> arguments_of(PickleId call) const {
+    constexpr std::size_t most = 16;
+    const PickleId arguments = tree_.item(call, 1);
+    if (tree_.item_count(arguments) > most) {
+      refuse(call, tree_.global_name(call), " with ", tree_.item_count(arguments), " arguments, too many");
+    }
+    return tree_.items(arguments);
+  }
 
   PickleId argument(PickleId call, const std::vector<PickleId>& arguments, std::size_t i) const {
     if (i >= arguments.size()) {
@@ -226,8 +236,7 @@ class TorchReader {
     const std::optional<TorchStorage> found = find_storage(id);
     if (found) return *found;
     if (tree_.kind(id) != PickleKind::persistent) refuse(tensor, "its storage is ", describe(tree_.kind(id)));
-    const std::vector<PickleId> parts = tree_.items(tree_.items(id).front());
-    const std::string type = parts.size() > 1 ? tree_.global_name(parts[1]) : std::string();
+    const std::string type = tree_.global_name(id);
     refuse(id, "its storage is not one that plainnet reads", type.empty() ? "" : ": " + printable(type));
   }
 

@@ -29,6 +29,7 @@ namespace plainnet {
 struct ZipLimits {
   std::size_t entries = 10'000;
   std::size_t name_bytes = 512;
+  std::uint64_t directory_bytes = std::uint64_t{16} << 20;  ///< of the central directory: an entry takes about 100
 };
 
 namespace detail {
@@ -247,6 +248,10 @@ class ZipArchive {
     if (directory.entries > limits.entries) {
       fail(source_, ": byte ", directory.begin, ": ", directory.entries, " entries; at most ", limits.entries,
            " are accepted");
+    }
+    if (directory.size > limits.directory_bytes) {
+      fail(source_, ": byte ", directory.begin, ": a central directory of ", directory.size, " bytes; at most ",
+           limits.directory_bytes, " are accepted");
     }
     detail::ByteCursor list = cursor(directory.begin, directory.begin + directory.size);
     for (std::uint64_t i = 0; i < directory.entries; ++i) entries_.push_back(read_entry(list, limits));
