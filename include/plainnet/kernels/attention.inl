@@ -5,13 +5,26 @@
 //
 //   S (token, query) = k · qᵀ        P = exp(S − max over tokens)        Oᵀ (d, query) = vᵀ · P / Σ over tokens
 
+/// A few elements, in 16-byte pieces of which the last may cover part of the one before.
+template <class T>
+inline void copy_run(const T* from, Index count, T* to) {
+  constexpr Index side = Square<T>::side;
+  for (Index i = 0; count >= side && i < count; i += side) {
+    const Index at = i + side <= count ? i : count - side;
+    __builtin_memcpy(to + at, from + at, 16);
+  }
+  for (Index i = 0; count < side && i < count; ++i) to[i] = from[i];
+}
+
 /// Values of a head as rows of vᵀ, packed for multiply_rows(): (block of d, token, d in block), zeros after the last.
 template <class T>
 inline void pack_values(const T* v, Index stride, Index tokens, Index head_dim, T* packed) {
   for (Index d = 0; d < head_dim; d += MatmulBlock<T>::rows) {
     const Index height = block_height<T>(head_dim - d);
+    const Index valid = height < head_dim - d ? height : head_dim - d;
     for (Index t = 0; t < tokens; ++t, packed += height) {
-      for (Index i = 0; i < height; ++i) packed[i] = d + i < head_dim ? v[t * stride + d + i] : T{0};
+      copy_run<T>(v + t * stride + d, valid, packed);
+      for (Index i = valid; i < height; ++i) packed[i] = T{0};
     }
   }
 }
