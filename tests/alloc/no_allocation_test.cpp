@@ -93,37 +93,52 @@ TEST(OperatorNew, IsCountedInEveryForm) {
   EXPECT_EQ(allocations_of([] {}), 0);
 }
 
-/// A network that uses every kind of operation.
-struct RunRow {
-  VanillaNetConfig config;
-  double slope;
-};
-
-TEST(Engine, AllocatesNothingInARun) {
-  const RunRow rows[] = {
-      {{.widths = {9, 17, 20}, .strides = {2, 1}, .classes = 7}, 1.0},
-      {{.widths = {9, 17, 20}, .strides = {2, 1}, .classes = 7, .act_num = 1}, 0.5},
-      {{.widths = {9, 17, 20}, .strides = {2, 2}, .adaptive_pools = {5, 2}, .classes = 7}, 1.0},
-      {{.widths = {64, 128, 256}, .strides = {2, 2}, .classes = 100}, 1.0},
-  };
+/// Runs a network of random weights three times, in each way in which an engine can be prepared.
+template <class Network>
+void expect_no_allocations(Network network, const Shape& input) {
   test::Random random(1);
-  for (const RunRow& row : rows) {
-    FoldedVanillaNet<float> network(row.config, row.slope);
-    random.fill_network(network);
-    const Shape input{.batch = 2, .height = 64, .width = 72, .channels = 3};
-    const Tensor<float> in = random.map<float>(input);
-    for (Isa isa : test::supported_isas()) {
-      for (Index threads : {1, 2}) {
-        for (bool keep_features : {false, true}) {
-          SCOPED_TRACE(concatenate(to_string(isa), ", ", threads, " threads, slope ", row.slope));
-          const Engine engine =
-              prepare(network, input, {.threads = threads, .isa = isa, .keep_features = keep_features});
-          Workspace<float> workspace = engine.workspace();
-          for (int run = 0; run < 3; ++run) {
-            EXPECT_EQ(allocations_of([&] { engine.run(in, workspace); }), 0) << "run " << run;
-          }
+  random.fill_network(network);
+  const Tensor<float> in = random.map<float>(input);
+  for (Isa isa : test::supported_isas()) {
+    for (Index threads : {1, 2}) {
+      for (bool keep_features : {false, true}) {
+        SCOPED_TRACE(concatenate(to_string(isa), ", ", threads, " threads"));
+        const Engine engine = prepare(network, input, {.threads = threads, .isa = isa, .keep_features = keep_features});
+        Workspace<float> workspace = engine.workspace();
+        for (int run = 0; run < 3; ++run) {
+          EXPECT_EQ(allocations_of([&] { engine.run(in, workspace); }), 0) << "run " << run;
         }
       }
+    }
+  }
+}
+
+// Networks that use every kind of operation.
+
+TEST(Engine, AllocatesNothingInARunOfAVanillaNet) {
+  constexpr Shape input{.batch = 2, .height = 64, .width = 72, .channels = 3};
+  const auto expect = [&](const VanillaNetConfig& config, double slope) {
+    expect_no_allocations(FoldedVanillaNet<float>(config, slope), input);
+  };
+  expect({.widths = {9, 17, 20}, .strides = {2, 1}, .classes = 7}, 1.0);
+  expect({.widths = {9, 17, 20}, .strides = {2, 1}, .classes = 7, .act_num = 1}, 0.5);
+  expect({.widths = {9, 17, 20}, .strides = {2, 2}, .adaptive_pools = {5, 2}, .classes = 7}, 1.0);
+  expect({.widths = {64, 128, 256}, .strides = {2, 2}, .classes = 100}, 1.0);
+}
+
+TEST(Engine, AllocatesNothingInARunOfAMetaFormer) {
+  for (const auto over : {NormOver::map, NormOver::channels}) {
+    for (const std::string mixers : {"pifr", "ccaa"}) {
+      const MetaFormerConfig config{.depths = {1, 1, 1, 1},
+                                    .widths = {9, 17, 20, 40},
+                                    .mixers = mixers,
+                                    .generation = MetaFormerGeneration::baselines,
+                                    .norm_over = over,
+                                    .mlp_head = true,
+                                    .position_stage = 1,
+                                    .classes = 7,
+                                    .size = 64};
+      expect_no_allocations(PublishedFoldedMetaFormer<float>(config), {2, 64, 64, 3});
     }
   }
 }

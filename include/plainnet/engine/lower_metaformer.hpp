@@ -125,9 +125,9 @@ class MetaFormerLowering {
     const Index x = program_.last_value();
     linear(mixer.pwconv1, norm);
     const Conv2d<T>& dwconv = mixer.dwconv;
-    program_.template add<DepthwiseOperation<T>>(kernels::pack_depthwise<T>(
-        dwconv.weight.data(), nullptr, dwconv.out_channels(), dwconv.window().padding.top,
-        kernels::DepthwiseInput::squared_relu, isa_, mixer.shift[0]));
+    program_.template add<DepthwiseOperation<T>>(
+        kernels::pack_depthwise<T>(dwconv.weight.data(), nullptr, dwconv.out_channels(), dwconv.window().padding.top,
+                                   kernels::DepthwiseInput::squared_relu, isa_, mixer.shift[0]));
     linear_onto(x, res_scale, mixer.pwconv2);
   }
 

@@ -71,7 +71,7 @@ class Program {
 
   void append(const FoldedSeriesActivation<T>& act) {
     add<DepthwiseOperation<T>>(kernels::pack_depthwise(act.weight.data(), act.bias.data(), act.channels(), act.reach(),
-                                                    kernels::DepthwiseInput::relu, isa_));
+                                                       kernels::DepthwiseInput::relu, isa_));
   }
   void append(const Identity<T>&) {}
   void append(const MaxPool2d<T>& pool) { add<MaxPoolOperation<T>>(pool.window, isa_); }

@@ -333,46 +333,13 @@ class FoldedMetaFormer {
   const MetaFormerConfig& config() const { return config_; }
 
   /// Shape of the logits: (N, 1, 1, classes).
-  Shape output_shape(const Shape& in) const {
-    Shape shape = in;
-    for (const Stage& stage : stages) {
-      shape = stage.downsample.output_shape(shape);
-      if (stage.position) shape = stage.position->output_shape(shape);
-      for (const Block& block : stage.blocks) shape = block.output_shape(shape);
-    }
-    return head.output_shape(shape);
-  }
-
-  Index macs(const Shape& in) const {
-    Shape shape = in;
-    Index total = 0;
-    for (const Stage& stage : stages) {
-      total += stage.downsample.macs(shape);
-      shape = stage.downsample.output_shape(shape);
-      for (const Block& block : stage.blocks) total += block.macs(shape);
-    }
-    return total + head.macs(shape);
-  }
+  Shape output_shape(const Shape& in) const { return detail::metaformer_output_shape(*this, in); }
+  Index macs(const Shape& in) const { return detail::metaformer_macs(*this, in); }
 
   /// As MetaFormer::forward.
   template <class Observer = detail::IgnoreFeatures>
   Tensor<T> forward(TensorView<const T> in, Observer&& observe = {}) const {
-    Tensor<T> x;
-    for (std::size_t i = 0; i < stages.size(); ++i) {
-      const MetaFormerStageNames names = stage_names(config_, i);
-      const auto show = [&](const std::string& name) {
-        if (!name.empty()) observe(name, x.view());
-      };
-      x = stages[i].downsample.forward(i == 0 ? in : x.view());
-      show(names.conv_feature);
-      if (stages[i].position) {
-        x = stages[i].position->forward(x);
-        show(names.position_feature);
-      }
-      for (const Block& block : stages[i].blocks) x = block.forward(x);
-      show(names.blocks_feature);
-    }
-    return head.forward(x);
+    return detail::metaformer_forward(*this, in, observe);
   }
 
   /// Names of our own: there is no published folded form.

@@ -177,6 +177,54 @@ struct PublishedMixers {
   }
 };
 
+namespace detail {
+
+// What a network of stages computes, trained or folded.
+
+template <class Network>
+Shape metaformer_output_shape(const Network& network, Shape shape) {
+  for (const auto& stage : network.stages) {
+    shape = stage.downsample.output_shape(shape);
+    if (stage.position) shape = stage.position->output_shape(shape);
+    for (const auto& block : stage.blocks) shape = block.output_shape(shape);
+  }
+  return network.head.output_shape(shape);
+}
+
+template <class Network>
+Index metaformer_macs(const Network& network, Shape shape) {
+  Index total = 0;
+  for (const auto& stage : network.stages) {
+    total += stage.downsample.macs(shape);
+    shape = stage.downsample.output_shape(shape);
+    for (const auto& block : stage.blocks) total += block.macs(shape);
+  }
+  return total + network.head.macs(shape);
+}
+
+template <class Network, class T, class Observer>
+Tensor<T> metaformer_forward(const Network& network, TensorView<const T> in, Observer& observe) {
+  Tensor<T> x;
+  for (std::size_t i = 0; i < network.stages.size(); ++i) {
+    const auto& stage = network.stages[i];
+    const MetaFormerStageNames names = stage_names(network.config(), i);
+    const auto show = [&](const std::string& name) {
+      if (!name.empty()) observe(name, x.view());
+    };
+    x = stage.downsample.forward(i == 0 ? in : x.view());
+    show(names.conv_feature);
+    if (stage.position) {
+      x = stage.position->forward(x);
+      show(names.position_feature);
+    }
+    for (const auto& block : stage.blocks) x = block.forward(x);
+    show(names.blocks_feature);
+  }
+  return network.head.forward(x);
+}
+
+}  // namespace detail
+
 /// A MetaFormer whose blocks mix tokens by any of `Mixers` (the concept TokenMixer): each a value, chosen stage by
 /// stage.
 template <class... Mixers>
@@ -216,47 +264,14 @@ class MetaFormer {
   const MetaFormerConfig& config() const { return config_; }
 
   /// Shape of the logits: (N, 1, 1, classes).
-  Shape output_shape(const Shape& in) const {
-    Shape shape = in;
-    for (const Stage& stage : stages) {
-      shape = stage.downsample.output_shape(shape);
-      if (stage.position) shape = stage.position->output_shape(shape);
-      for (const Block& block : stage.blocks) shape = block.output_shape(shape);
-    }
-    return head.output_shape(shape);
-  }
-
-  Index macs(const Shape& in) const {
-    Shape shape = in;
-    Index total = 0;
-    for (const Stage& stage : stages) {
-      total += stage.downsample.macs(shape);
-      shape = stage.downsample.output_shape(shape);
-      for (const Block& block : stage.blocks) total += block.macs(shape);
-    }
-    return total + head.macs(shape);
-  }
+  Shape output_shape(const Shape& in) const { return detail::metaformer_output_shape(*this, in); }
+  Index macs(const Shape& in) const { return detail::metaformer_macs(*this, in); }
 
   /// `in` (N, H, W, 3), normalised; logits (N, 1, 1, classes). `observe(name, map)` sees what the published code's
   /// modules give: of every stage, in sail-sg/poolformer of downsampling and position embedding too.
   template <class Observer = detail::IgnoreFeatures>
   Tensor<T> forward(TensorView<const T> in, Observer&& observe = {}) const {
-    Tensor<T> x;
-    for (std::size_t i = 0; i < stages.size(); ++i) {
-      const MetaFormerStageNames names = stage_names(config_, i);
-      const auto show = [&](const std::string& name) {
-        if (!name.empty()) observe(name, x.view());
-      };
-      x = stages[i].downsample.forward(i == 0 ? in : x.view());
-      show(names.conv_feature);
-      if (stages[i].position) {
-        x = stages[i].position->forward(x);
-        show(names.position_feature);
-      }
-      for (const Block& block : stages[i].blocks) x = block.forward(x);
-      show(names.blocks_feature);
-    }
-    return head.forward(x);
+    return detail::metaformer_forward(*this, in, observe);
   }
 
   template <class Self, class Visitor>
