@@ -122,6 +122,18 @@ TEST(FoldMetaFormer, SaysWhatItMerged) {
                                           {name(attention_scale_into_query), 1}}));
 }
 
+// Folded mixers hold what is needed and nothing else.
+TEST(FoldMetaFormer, LeavesAPoolingMixerOneFactorPerChannel) {
+  const auto folded =
+      fold(random_network<float>(config_of("pipi", MetaFormerGeneration::first, MetaFormerCode::timm), 9)).network;
+  const auto& pool = std::get<AffineMixer<PoolMixer<float>>>(folded.stages[0].blocks[0].token_mixer.choice());
+  EXPECT_FALSE(pool.shift);
+  EXPECT_FALSE(pool.after);
+  const auto& identity = std::get<AffineMixer<Identity<float>>>(folded.stages[1].blocks[0].token_mixer.choice());
+  EXPECT_TRUE(identity.shift);
+  EXPECT_FALSE(identity.after);
+}
+
 /// A mixer that neither lets a scale through nor forgets a constant: neighbouring channels are multiplied.
 struct ProductMixer {
   using Scalar = double;
