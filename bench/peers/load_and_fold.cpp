@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstdlib>
+#include <ctime>
 #include <fstream>
 #include <iostream>
 #include <string>
@@ -39,8 +40,10 @@ int main(int count, char** arguments) try {
   const double open_ms = milliseconds_since(begin);
   const auto network = plainnet::load_folded<float>(model, {.threads = count > 2 ? std::atol(arguments[2]) : 1});
   const double total_ms = milliseconds_since(begin);
+  const double cpu_ms = 1e3 * static_cast<double>(std::clock()) / CLOCKS_PER_SEC;  // of all threads
   std::cout << "{\"variant\": \"" << model.variant().name << "\", \"open_ms\": " << open_ms
-            << ", \"total_ms\": " << total_ms << ", \"peak_kb\": " << peak_kilobytes() << "}\n";
+            << ", \"total_ms\": " << total_ms << ", \"cpu_ms\": " << cpu_ms << ", \"peak_kb\": " << peak_kilobytes()
+            << "}\n";
   if (count > 3) {
     std::visit([&](const auto& folded) { plainnet::write_safetensors(arguments[3], view_state_dict(folded)); },
                network);

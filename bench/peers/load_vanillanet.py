@@ -15,9 +15,13 @@ does.  Then, taking turns, each time in a new process:
             code; the making of the model is not counted
   plainnet  open_model, load_folded (build/release/bench/load_and_fold)
 
+PyTorch folds with the system's BLAS where it is Debian's: have
+libopenblas0 installed, for with the reference BLAS it takes minutes.
+
 Before that, plainnet's folded weights are compared with those that the
 published code makes in double precision.  The file is in the system's page
-cache for both.  Exits with 1 if the weights differ, if plainnet is not
+cache for both.  The time of the processors is printed too: where other
+programs run, it says more.  Exits with 1 if the weights differ, if plainnet is not
 faster, or if it takes more memory than twice the file.
 """
 import argparse
@@ -101,17 +105,19 @@ def run_pytorch(options):
     import torch
     torch.set_num_threads(options.threads)
     model = getattr(published_code(options.folder), options.variant)()
-    begin = time.perf_counter()
+    begin, begin_cpu = time.perf_counter(), time.process_time()
     model.load_state_dict(torch.load(options.file))
     loaded = time.perf_counter()
     with torch.no_grad():
         model.switch_to_deploy()
-    end = time.perf_counter()
+    end, end_cpu = time.perf_counter(), time.process_time()
     with open("/proc/self/status") as status:
         peak = next(int(line.split()[1]) for line in status
                     if line.startswith("VmHWM:"))
     print(json.dumps({"open_ms": 1e3 * (loaded - begin),
-                      "total_ms": 1e3 * (end - begin), "peak_kb": peak}))
+                      "total_ms": 1e3 * (end - begin),
+                      "cpu_ms": 1e3 * (end_cpu - begin_cpu),
+                      "peak_kb": peak}))
 
 
 def main():
@@ -142,8 +148,11 @@ def main():
                "--file", file, "--folded", folded, "--step"]
         plainnet = [str(options.program), file, str(options.threads)]
 
+        threads = os.environ | dict.fromkeys(
+            ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(options.threads))
+
         def result_of(command):
-            text = subprocess.run(command, check=True, text=True,
+            text = subprocess.run(command, check=True, text=True, env=threads,
                                   stdout=subprocess.PIPE).stdout
             return json.loads(text.splitlines()[-1])
 
@@ -162,15 +171,16 @@ def main():
 
     medians, peaks = {}, {}
     print(f"{'':10} {'read, ms':>10} {'all, ms':>10} {'range':>15} "
-          f"{'peak, MB':>9} {'of file':>8}")
+          f"{'CPU, ms':>10} {'peak, MB':>9} {'of file':>8}")
     for name, rows in results.items():
         all_ms = sorted(row["total_ms"] for row in rows)
         medians[name] = statistics.median(all_ms)
         peaks[name] = max(row["peak_kb"] for row in rows) * 1024
         read = statistics.median(row["open_ms"] for row in rows)
+        cpu = statistics.median(row["cpu_ms"] for row in rows)
         spread = f"{all_ms[0]:.0f} to {all_ms[-1]:.0f}"
         print(f"{name:10} {read:10.1f} {medians[name]:10.1f} {spread:>15} "
-              f"{peaks[name] / 1e6:9.1f} {peaks[name] / size:8.2f}")
+              f"{cpu:10.1f} {peaks[name] / 1e6:9.1f} {peaks[name] / size:8.2f}")
     ratio = medians["PyTorch"] / medians["plainnet"]
     print(f"plainnet is {ratio:.2f} times as fast")
     if worst > 1 or ratio <= 1 or peaks["plainnet"] > 2 * size:

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <ostream>
 #include <span>
 #include <string>
 #include <string_view>
@@ -14,6 +15,9 @@
 #include "support/data.hpp"
 
 namespace plainnet::test {
+
+void PrintTo(const FuzzTarget& target, std::ostream* out) { *out << target.name; }
+
 namespace {
 
 /// In the order of their names; none if there is no such folder.
@@ -57,7 +61,7 @@ TEST_P(FuzzReplay, WhatOnceDidHarmDoesNoMore) {
   for (const auto& file : files_in(data("fuzz") / GetParam().name / "crashes")) accepts(GetParam(), file);
 }
 
-TEST(FuzzReplay, EveryFolderBelongsToATarget) {
+TEST(FuzzSeeds, EveryFolderBelongsToATarget) {
   const auto folders = files_in(data("fuzz"));
   for (const FuzzTarget& target : fuzz_targets) {
     EXPECT_TRUE(std::filesystem::is_directory(data("fuzz") / target.name)) << target.name;
@@ -75,7 +79,7 @@ TEST(FuzzReplay, EveryFolderBelongsToATarget) {
   EXPECT_GE(count, fuzz_targets.size());  // more where there is no stb_image
 }
 
-TEST(FuzzReplay, PublishedCheckpointsAreAccepted) {
+TEST(FuzzSeeds, PublishedCheckpointsWouldDoToo) {
   std::size_t count = 0;
   for (const auto& file : files_in(data("checkpoints"))) {
     const std::string name = file.filename().string();

@@ -124,8 +124,8 @@ bool accepts_torch(std::span<const std::byte> file, const std::string& key = {})
     TorchOptions options;
     options.key = key;
     options.limits.expansion_bytes = 1 << 16;
-    options.limits.pickle.values = 5000;
-    options.limits.pickle.items = 20'000;
+    options.limits.pickle.values = 20'000;
+    options.limits.pickle.items = 50'000;
     options.limits.pickle.nesting = 16;
     // The tensors keep the bytes alive, nobody else does.
     if (by_default) return parse_checkpoint(bytes, source, {.key = key}, owner);
@@ -140,7 +140,7 @@ bool accepts_safetensors(std::span<const std::byte> file) {
     const auto [bytes, owner] = exact_copy(detail::as_text(file));
     if (by_default) return parse_checkpoint(bytes, source, {}, owner);
     SafetensorsLimits limits;
-    limits.tensors = limits.metadata_entries = 50;
+    limits.tensors = limits.metadata_entries = 100;
     return parse_safetensors(bytes, source, limits, owner);
   });
 }

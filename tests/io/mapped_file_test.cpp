@@ -1,4 +1,7 @@
 #include <algorithm>
+#include <cstddef>
+#include <cstring>
+#include <fstream>
 #include <string>
 #include <string_view>
 
@@ -57,6 +60,38 @@ TEST(MappedFile, OldContentsStayWhenTheFileIsReplacedOrRemoved) {
   EXPECT_EQ(text_of(file), "old");
   std::filesystem::remove(folder / "file");
   EXPECT_EQ(text_of(file), "old");
+}
+
+TEST(MappedFile, PagesThatAreForgottenTakeNoMemoryAndAreReadAgain) {
+  const auto resident_pages = [] {
+    std::size_t total = 0, resident = 0;
+    std::ifstream("/proc/self/statm") >> total >> resident;
+    return resident;
+  };
+  if (resident_pages() == 0) GTEST_SKIP() << "this system does not tell how much memory is in use";
+  constexpr std::size_t size = 16 << 20, pages = size / 4096;
+  const TemporaryFolder folder;
+  std::string text(size, 'x');
+  for (std::size_t i = 0; i < size; i += 1000) text[i] = static_cast<char>(i / 1000 % 251);
+  write_text(folder / "file", text);
+  int mapped = 0;
+  for (const MappedFile& file : {MappedFile(folder / "file"), read_whole_file(folder / "file")}) {
+    const auto equals = [&] { return std::memcmp(file.bytes().data(), text.data(), size) == 0; };
+    const std::size_t before = resident_pages();
+    EXPECT_TRUE(equals());
+    const bool is_mapped = resident_pages() > before + pages / 2;
+    const std::size_t touched = resident_pages();
+    // The first and the last page are shared with what lies beside.
+    detail::forget_pages(file.bytes().subspan(1, size - 2), file.owner());
+    if (is_mapped) {
+      ++mapped;
+      EXPECT_LT(resident_pages(), touched - pages / 2);
+    }
+    EXPECT_TRUE(equals());
+    detail::forget_pages({}, file.owner());
+    detail::forget_pages(file.bytes(), nullptr);
+  }
+  EXPECT_EQ(mapped, 1);
 }
 
 TEST(MappedFile, RefusesWhatIsNoFileAndSaysWhy) {

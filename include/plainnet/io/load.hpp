@@ -17,6 +17,7 @@
 #include "plainnet/core/parameter.hpp"
 #include "plainnet/core/shape.hpp"
 #include "plainnet/io/load_check.hpp"
+#include "plainnet/io/mapped_file.hpp"
 #include "plainnet/io/number_format.hpp"
 #include "plainnet/io/state_dict.hpp"
 #include "plainnet/layers/layer.hpp"
@@ -88,7 +89,9 @@ LoadReport load(Network& network, const StateDict& tensors, const LoadOptions& o
   };
   if (options.reject_non_finite) {
     for_each_parameter(network, [&]<class T>(const std::string& name, Parameter<T>&, ParameterKind) {
-      note(name, detail::read_and_check<T>(tensors.at(name)));
+      const StoredTensor& tensor = tensors.at(name);
+      note(name, detail::read_and_check<T>(tensor));
+      detail::forget_pages(tensor.bytes, tensor.owner);
     });
     if (!report.non_finite.empty()) {
       fail(tensors.source, ": NaN or infinity in ", report.non_finite.size(), " tensors, first in ",
@@ -98,6 +101,7 @@ LoadReport load(Network& network, const StateDict& tensors, const LoadOptions& o
   for_each_parameter(network, [&]<class T>(const std::string& name, Parameter<T>& parameter, ParameterKind) {
     const StoredTensor& tensor = tensors.at(name);
     note(name, detail::read_and_check(tensor, std::span<T>(parameter.begin(), parameter.end())));
+    detail::forget_pages(tensor.bytes, tensor.owner);
     if (std::find(report.formats.begin(), report.formats.end(), tensor.format) == report.formats.end()) {
       report.formats.push_back(tensor.format);
     }

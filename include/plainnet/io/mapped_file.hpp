@@ -76,6 +76,27 @@ inline MappedFile read_whole_file(const std::filesystem::path& path) {
 
 #if __has_include(<sys/mman.h>)
 
+namespace detail {
+
+struct Unmap {
+  std::size_t size;
+  void operator()(const std::byte* begin) const { ::munmap(const_cast<std::byte*>(begin), size); }
+};
+
+/// Gives back the memory of `bytes`, if `owner` is that of a mapped file: who reads them again reads the file again.
+/// Without it, a program that copies its weights out of a file has them in memory twice.
+inline void forget_pages(std::span<const std::byte> bytes, const std::shared_ptr<const void>& owner) {
+  if (bytes.empty() || !std::get_deleter<Unmap>(owner)) return;
+  const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+  const auto* const file = static_cast<const std::byte*>(owner.get());  // begins with a page
+  const auto first = static_cast<std::size_t>(bytes.data() - file);
+  const std::size_t begin = (first + page - 1) / page * page;
+  const std::size_t end = (first + bytes.size()) / page * page;  // pages that others share stay
+  if (begin < end) ::madvise(const_cast<std::byte*>(file) + begin, end - begin, MADV_DONTNEED);
+}
+
+}  // namespace detail
+
 inline MappedFile::MappedFile(const std::filesystem::path& path) {
   struct File {
     int descriptor;
@@ -105,14 +126,19 @@ inline MappedFile::MappedFile(const std::filesystem::path& path) {
     *this = read_whole_file(path);
     return;
   }
-  data_ = std::shared_ptr<const std::byte[]>(static_cast<const std::byte*>(mapping),
-                                             [mapping, size](const std::byte*) { ::munmap(mapping, size); });
+  data_ = std::shared_ptr<const std::byte[]>(static_cast<const std::byte*>(mapping), detail::Unmap{size});
   size_ = size;
 }
 
 #else
 
 inline MappedFile::MappedFile(const std::filesystem::path& path) : MappedFile(read_whole_file(path)) {}
+
+namespace detail {
+
+inline void forget_pages(std::span<const std::byte>, const std::shared_ptr<const void>&) {}
+
+}  // namespace detail
 
 #endif
 
