@@ -190,9 +190,9 @@ class TorchReader {
 
   /// Not more than any function of PyTorch takes, for many names may share one call.
   std::vector<PickleId> arguments_of(PickleId call) const {
-    constexpr std::size_t most = 16;
+    constexpr std::size_t most_arguments = 16;
     const PickleId arguments = tree_.item(call, 1);
-    if (tree_.item_count(arguments) > most) {
+    if (tree_.item_count(arguments) > most_arguments) {
       refuse(call, tree_.global_name(call), " with ", tree_.item_count(arguments), " arguments, too many");
     }
     return tree_.items(arguments);
