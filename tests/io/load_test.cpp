@@ -192,12 +192,31 @@ TEST(Load, EachFaultAloneIsRefused) {
   extra.add("extra", store(Parameter<float>(Extents{1})));
   expect_contains(why_refused(network, extra), "1 unexpected");
   StateDict shaped = without("norm.weight");
-  shaped.add("norm.weight", store(Parameter<float>(Extents{4, 1})));
+  shaped.add("norm.weight", store(Parameter<float>(Extents{2, 2})));
   expect_contains(why_refused(network, shaped), "1 misshapen");
   StateDict complex = without("norm.weight");
   const std::vector<std::byte> bytes(4 * 8);
   complex.add("norm.weight", {NumberFormat::c64, {4}, bytes, nullptr});
   expect_contains(why_refused(network, complex), "norm.weight, the file has C64");
+}
+
+// The weight of a linear layer and that of a 1x1 convolution are the same numbers in the same order.
+TEST(Load, ExtentsOfOneAtTheEndMakeNoDifference) {
+  const StateDict good = to_state_dict(Network<float>());
+  for (const Extents& extents : {Extents{4, 1}, Extents{4, 1, 1}}) {
+    StateDict reshaped =
+        renamed(good, [](const std::string& name) { return name == "norm.weight" ? std::string() : name; });
+    Parameter<float> numbers(extents);
+    numbers[2] = 7;
+    reshaped.add("norm.weight", store(numbers));
+    Network<float> network;
+    load(network, reshaped);
+    EXPECT_EQ(to_state_dict(network).at("norm.weight").values<float>()[2], 7.0f);
+  }
+  StateDict leading = renamed(good, [](const std::string& name) { return name == "norm.weight" ? "" : name; });
+  leading.add("norm.weight", store(Parameter<float>(Extents{1, 4})));
+  Network<float> network;
+  expect_contains(why_refused(network, leading), "1 misshapen");
 }
 
 TEST(Load, LongListsAreShortened) {

@@ -3,6 +3,7 @@
 #include <cstdlib>
 
 #include "plainnet/io/checkpoint.hpp"
+#include "plainnet/networks/registry.hpp"
 #include "tools/program.hpp"
 
 namespace plainnet {

@@ -126,7 +126,7 @@ TEST(Program, RefusesFilesThatAreNoCheckpointsNamingThem) {
   const std::string whole = test::read_text(checkpoint("float32.safetensors"));
   const std::vector<std::pair<std::string, std::string>> cases = {
       {(folder / "missing").string(), "No such file"},
-      {file("empty", ""), "bytes"},
+      {file("empty", ""), "but an empty one"},
       {file("text", "hello, this is a text file"), "safetensors"},
       {file("truncated", std::string_view(whole).substr(0, whole.size() / 2)), "truncated"},
       {checkpoint(""), "folder"},
