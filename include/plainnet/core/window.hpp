@@ -42,10 +42,11 @@ struct Window {
   Extent2D dilation = 1;
   Padding padding = 0;
   Rounding rounding = Rounding::floor;
+  bool same = false;  // in place of `padding` what same_padding() gives for the map, see padded_for()
 
   bool operator==(const Window&) const = default;
 
-  /// One pixel in, the same pixel out.
+  /// One pixel in, the same pixel out; SAME padding adds nothing to it.
   bool is_pointwise() const { return kernel == Extent2D{1} && stride == Extent2D{1} && padding == Padding{0}; }
 };
 
@@ -73,20 +74,6 @@ inline Index output_extent(Index in, Index kernel, Index stride, Index dilation,
   return std::min(rounded_up(room) + 1, rounded_up(in + before));
 }
 
-/// The map that a window produces, with `channels` channels. Error if not one window fits.
-inline Shape output_shape(const Shape& in, const Window& window, Index channels) {
-  const Padding& p = window.padding;
-  const Shape out{.batch = in.batch,
-                  .height = output_extent(in.height, window.kernel.height, window.stride.height, window.dilation.height,
-                                          p.top, p.bottom, window.rounding),
-                  .width = output_extent(in.width, window.kernel.width, window.stride.width, window.dilation.width,
-                                         p.left, p.right, window.rounding),
-                  .channels = channels};
-  require(out.height > 0 && out.width > 0, "a map of ", in.height, "x", in.width, " is too small for a ",
-          window.kernel.height, "x", window.kernel.width, " window: use a larger image");
-  return out;
-}
-
 /// TensorFlow's SAME rule for `in`: out = ceil(in / stride), the odd row or column of padding at the end.
 inline Padding same_padding(const Shape& in, const Window& window) {
   const auto total = [](Index extent, Index kernel, Index stride, Index dilation) {
@@ -99,6 +86,28 @@ inline Padding same_padding(const Shape& in, const Window& window) {
   const Index vertical = total(in.height, window.kernel.height, window.stride.height, window.dilation.height);
   const Index horizontal = total(in.width, window.kernel.width, window.stride.width, window.dilation.width);
   return Padding(vertical / 2, vertical - vertical / 2, horizontal / 2, horizontal - horizontal / 2);
+}
+
+/// The window as it lies on a map of that shape: SAME padding in numbers.
+inline Window padded_for(const Shape& in, Window window) {
+  if (window.same) window.padding = same_padding(in, window);
+  window.same = false;
+  return window;
+}
+
+/// The map that a window produces, with `channels` channels. Error if not one window fits.
+inline Shape output_shape(const Shape& in, const Window& any_window, Index channels) {
+  const Window window = padded_for(in, any_window);
+  const Padding& p = window.padding;
+  const Shape out{.batch = in.batch,
+                  .height = output_extent(in.height, window.kernel.height, window.stride.height, window.dilation.height,
+                                          p.top, p.bottom, window.rounding),
+                  .width = output_extent(in.width, window.kernel.width, window.stride.width, window.dilation.width,
+                                         p.left, p.right, window.rounding),
+                  .channels = channels};
+  require(out.height > 0 && out.width > 0, "a map of ", in.height, "x", in.width, " is too small for a ",
+          window.kernel.height, "x", window.kernel.width, " window: use a larger image");
+  return out;
 }
 
 }  // namespace plainnet

@@ -61,6 +61,12 @@ struct Gelu : ElementwiseLayer<T, Gelu<T>> {
   }
 };
 
+/// y = x · σ(x) = x / (1 + e^-x) (arXiv 1606.08415, section 5), also called swish.
+template <class T>
+struct Silu : ElementwiseLayer<T, Silu<T>> {
+  T operator()(T x) const { return x / (T{1} + std::exp(-x)); }
+};
+
 /// y = max(x, 0)² (arXiv 2109.08668). NaN stays NaN.
 template <class T>
 struct SquaredRelu : ElementwiseLayer<T, SquaredRelu<T>> {

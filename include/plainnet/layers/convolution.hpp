@@ -37,6 +37,15 @@ class Conv2d {
     if (sizes.bias) bias = Parameter<T>({sizes.out_channels});
   }
 
+  /// Takes over parameters: `weight` (O, I / groups, kh, kw) for the window's kernel, `bias` (O).
+  Conv2d(Parameter<T> weight_, std::optional<Parameter<T>> bias_, const Window& window, Index groups)
+      : weight(std::move(weight_)), bias(std::move(bias_)), window_(window), groups_(groups) {
+    const Extents& e = weight.extents();
+    require(e.rank() == 4 && e[2] == window_.kernel.height && e[3] == window_.kernel.width && groups_ > 0 &&
+                e[0] % groups_ == 0 && (!bias || bias->size() == e[0]),
+            "a convolution's weight of shape ", e, " does not fit its window, groups or bias");
+  }
+
   const Window& window() const { return window_; }
   Index groups() const { return groups_; }
   Index in_channels() const { return weight.extents()[1] * groups_; }
@@ -55,8 +64,9 @@ class Conv2d {
     if (window_.is_pointwise() && groups_ == 1) {
       out.matrix().noalias() = in.matrix() * weight.matrix().transpose();
     } else {
+      const Window window = padded_for(in.shape(), window_);
       for (Index n = 0; n < out.shape().batch; ++n) {
-        for (Index y = 0; y < out.shape().height; ++y) convolve_row(in, n, y, out);
+        for (Index y = 0; y < out.shape().height; ++y) convolve_row(in, window, n, y, out);
       }
     }
     if (bias) out.matrix().rowwise() += bias->matrix().col(0).transpose();
@@ -71,26 +81,29 @@ class Conv2d {
 
  private:
   /// One row of outputs as a product: (W_out, I/g·kh·kw) patches times (I/g·kh·kw, O/g) weights, group by group.
-  void convolve_row(TensorView<const T> in, Index n, Index y, Tensor<T>& out) const {
+  void convolve_row(TensorView<const T> in, const Window& window, Index n, Index y, Tensor<T>& out) const {
     const Index out_width = out.shape().width;
     const Index group_in = in_channels() / groups_;
     const Index group_out = out_channels() / groups_;
     RowMajorMatrix<T> patches(out_width, weight.size() / out_channels());
     MatrixMap<T> out_row(out.view().pixel(n, y, 0), out_width, out_channels());
     for (Index group = 0; group < groups_; ++group) {
-      for (Index x = 0; x < out_width; ++x) gather_patch(in, n, y, x, group * group_in, &patches(x, 0));
+      for (Index x = 0; x < out_width; ++x) {
+        gather_patch(in, window, n, y, x, group * group_in, &patches(x, 0));
+      }
       out_row.middleCols(group * group_out, group_out).noalias() =
           patches * weight.matrix().middleRows(group * group_out, group_out).transpose();
     }
   }
 
   /// The inputs that output (y, x) of a group sees, in the order of the weight: (channel, ky, kx).
-  void gather_patch(TensorView<const T> in, Index n, Index y, Index x, Index first_channel, T* patch) const {
+  void gather_patch(TensorView<const T> in, const Window& window, Index n, Index y, Index x, Index first_channel,
+                    T* patch) const {
     for (Index c = first_channel; c < first_channel + weight.extents()[1]; ++c) {
-      for (Index ky = 0; ky < window_.kernel.height; ++ky) {
-        const Index in_y = y * window_.stride.height + ky * window_.dilation.height - window_.padding.top;
-        for (Index kx = 0; kx < window_.kernel.width; ++kx) {
-          const Index in_x = x * window_.stride.width + kx * window_.dilation.width - window_.padding.left;
+      for (Index ky = 0; ky < window.kernel.height; ++ky) {
+        const Index in_y = y * window.stride.height + ky * window.dilation.height - window.padding.top;
+        for (Index kx = 0; kx < window.kernel.width; ++kx) {
+          const Index in_x = x * window.stride.width + kx * window.dilation.width - window.padding.left;
           const bool inside = in_y >= 0 && in_y < in.shape().height && in_x >= 0 && in_x < in.shape().width;
           *patch++ = inside ? in(n, in_y, in_x, c) : T{0};
         }

@@ -72,10 +72,11 @@ struct MaxPool2d : PoolingLayer<T> {
 
   Tensor<T> forward(TensorView<const T> in) const {
     Tensor<T> out(output_shape(in.shape()));
+    const Window padded = padded_for(in.shape(), window);
     detail::for_each_pixel(out.shape(), [&](Index n, Index y, Index x) {
       auto result = detail::channels_of(out.view(), n, y, x);
       result.setConstant(-std::numeric_limits<T>::infinity());
-      detail::for_each_inside(window, in.shape(), y, x, [&](Index in_y, Index in_x) {
+      detail::for_each_inside(padded, in.shape(), y, x, [&](Index in_y, Index in_x) {
         result = result.binaryExpr(detail::channels_of(in, n, in_y, in_x), &detail::larger<T>);
       });
     });
@@ -97,14 +98,15 @@ struct AvgPool2d : PoolingLayer<T> {
 
   Tensor<T> forward(TensorView<const T> in) const {
     Tensor<T> out(output_shape(in.shape()));
+    const Window padded = padded_for(in.shape(), window);
     detail::for_each_pixel(out.shape(), [&](Index n, Index y, Index x) {
       auto result = detail::channels_of(out.view(), n, y, x);
       Index count = 0;
-      detail::for_each_inside(window, in.shape(), y, x, [&](Index in_y, Index in_x) {
+      detail::for_each_inside(padded, in.shape(), y, x, [&](Index in_y, Index in_x) {
         result += detail::channels_of(in, n, in_y, in_x);
         ++count;
       });
-      if (count_include_pad) count = padded_count(in.shape(), y, x);
+      if (count_include_pad) count = padded_count(padded, in.shape(), y, x);
       result /= static_cast<T>(count);
     });
     return out;
@@ -112,7 +114,7 @@ struct AvgPool2d : PoolingLayer<T> {
 
  private:
   /// Positions of the window inside the map or its padding.
-  Index padded_count(const Shape& in, Index y, Index x) const {
+  static Index padded_count(const Window& window, const Shape& in, Index y, Index x) {
     const auto along = [](Index first, Index kernel, Index dilation, Index end) {
       Index count = 0;
       for (Index k = 0; k < kernel; ++k) count += first + k * dilation < end ? 1 : 0;
