@@ -52,10 +52,11 @@ class BasicEngine {
     require(!program_->steps().empty(), "an engine needs a program of at least one operation");
     shapes_.push_back(input);
     Index scratch = 0;
-    for (const auto& [operation, residual] : program_->steps()) {
-      macs_ = checked_add(macs_, operation->macs(shapes_.back()));
-      scratch = std::max(scratch, operation->scratch(shapes_.back(), options.threads));
-      shapes_.push_back(operation->output_shape(shapes_.back()));
+    for (const auto& [operation, read, residual] : program_->steps()) {
+      const Shape in = shapes_[static_cast<std::size_t>(read)];
+      macs_ = checked_add(macs_, operation->macs(in));
+      scratch = std::max(scratch, operation->scratch(in, options.threads));
+      shapes_.push_back(operation->output_shape(in));
       require(!residual || shapes_[static_cast<std::size_t>(*residual)] == shapes_.back(),
               "a step adds a value to one of another shape");
     }
@@ -119,11 +120,13 @@ class BasicEngine {
     const Index steps = static_cast<Index>(shapes_.size()) - 1;
     std::vector<Lifetime> values;
     for (Index step = 0; step < steps; ++step) {
-      const bool is_result = step + 1 == steps;
-      values.push_back({shapes_[static_cast<std::size_t>(step + 1)].elements(), step, is_result ? steps : step + 1});
-      const std::optional<Index> residual = program_->steps()[static_cast<std::size_t>(step)].residual;
-      if (residual && *residual > 0) values[static_cast<std::size_t>(*residual - 1)].last = step;
+      values.push_back({shapes_[static_cast<std::size_t>(step + 1)].elements(), step, step});
+      const auto& [operation, read, residual] = program_->steps()[static_cast<std::size_t>(step)];
+      for (const Index used : {read, residual.value_or(0)}) {
+        if (used > 0) values[static_cast<std::size_t>(used - 1)].last = step;
+      }
     }
+    values.back().last = steps;  // the result
     if (options_.keep_features) {
       for (const auto& feature : program_->features()) values[static_cast<std::size_t>(feature.value - 1)].last = steps;
     }
@@ -136,13 +139,12 @@ class BasicEngine {
   }
 
   void run_checked(TensorView<const T> in, Workspace<T>& workspace) const noexcept {
-    TensorView<const T> current = in;
+    const auto value = [&](Index i) { return i == 0 ? in : view(workspace, i); };
     for (std::size_t i = 0; i < program_->steps().size(); ++i) {
-      const auto& [operation, value] = program_->steps()[i];
-      const T* const residual = !value ? nullptr : *value == 0 ? in.data() : view(workspace, *value).data();
-      const TensorView<T> next(workspace.maps() + plan_.offsets[i], shapes_[i + 1]);
-      operation->run(current, residual, next, workspace.scratch(), workspace.pool());
-      current = next;
+      const auto& [operation, read, residual] = program_->steps()[i];
+      const TensorView<T> out(workspace.maps() + plan_.offsets[i], shapes_[i + 1]);
+      operation->run(value(read), residual ? value(*residual).data() : nullptr, out, workspace.scratch(),
+                     workspace.pool());
     }
   }
 
@@ -156,12 +158,13 @@ class BasicEngine {
 
 using Engine = BasicEngine<float>;
 
-/// Packs the weights of a folded network for this machine and plans its memory for `input` (N, H, W, 3).
+/// Packs the weights of a folded network for this machine and plans its memory for `input` (N, H, W, 3). A network that
+/// is given up, prepare(std::move(network), …), need not be in memory a second time.
 template <class Folded>
-BasicEngine<typename Folded::Scalar> prepare(const Folded& network, const Shape& input,
-                                             const EngineOptions& options = {}) {
-  using T = typename Folded::Scalar;
-  return BasicEngine<T>(std::make_shared<const Program<T>>(lower(network, options.isa)), input, options);
+auto prepare(Folded&& network, const Shape& input, const EngineOptions& options = {}) {
+  using T = typename std::remove_cvref_t<Folded>::Scalar;
+  Program<T> program = lower(std::forward<Folded>(network), options.isa);
+  return BasicEngine<T>(std::make_shared<const Program<T>>(std::move(program)), input, options);
 }
 
 }  // namespace plainnet

@@ -2,28 +2,12 @@
 // Folded MetaFormers as programs.
 
 #include "plainnet/engine/metaformer_operations.hpp"
+#include "plainnet/engine/packing.hpp"
 #include "plainnet/engine/program.hpp"
 #include "plainnet/networks/folded_metaformer.hpp"
 
 namespace plainnet {
 namespace detail {
-
-template <class T>
-AlignedVector<T> numbers_of(const Parameter<T>& parameter) {
-  return AlignedVector<T>(parameter.begin(), parameter.end());
-}
-/// Empty where there is none.
-template <class T>
-AlignedVector<T> numbers_of(const std::optional<Parameter<T>>& parameter) {
-  return parameter ? numbers_of(*parameter) : AlignedVector<T>();
-}
-
-template <class T>
-kernels::PackedMatrix<T> pack_linear(const Linear<T>& linear, Isa isa) {
-  const kernels::StridedMatrix<T> weight{linear.weight.data(), linear.in_channels(), linear.out_channels(), 1,
-                                         linear.in_channels()};
-  return kernels::pack_matrix<T, T>(weight, linear.bias ? linear.bias->data() : nullptr, isa);
-}
 
 /// Adds the steps of one network's parts to a program.
 template <class T>

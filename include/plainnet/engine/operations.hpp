@@ -31,11 +31,11 @@ class Operation {
                    ThreadPool& pool) const = 0;
 };
 
-/// Convolution, bias, activation.
+/// Convolution, bias, activation, and an earlier value where there is one.
 template <class T>
 struct ConvolutionOperation final : Operation<T> {
   kernels::PackedConvolution<T> packed;
-  kernels::Epilogue<T> epilogue;  // without a residual
+  kernels::Epilogue<T> epilogue;  // its residual is given to run()
 
   explicit ConvolutionOperation(kernels::PackedConvolution<T> packed_, kernels::Epilogue<T> epilogue_ = {})
       : packed(std::move(packed_)), epilogue(epilogue_) {}
@@ -52,8 +52,11 @@ struct ConvolutionOperation final : Operation<T> {
     for (const auto& group : packed.groups) total += static_cast<Index>(group.panels.size() + group.bias.size());
     return total;
   }
-  void run(TensorView<const T> in, const T*, TensorView<T> out, T* scratch, ThreadPool& pool) const override {
-    kernels::convolve(in, packed, epilogue, out, scratch, pool);
+  void run(TensorView<const T> in, const T* residual, TensorView<T> out, T* scratch, ThreadPool& pool) const override {
+    kernels::Epilogue<T> with_residual = epilogue;
+    with_residual.residual = residual;
+    with_residual.residual_stride = packed.out_channels;
+    kernels::convolve(in, packed, with_residual, out, scratch, pool);
   }
 };
 
@@ -79,34 +82,63 @@ struct DepthwiseOperation final : Operation<T> {
   }
 };
 
+namespace detail {
+
+/// The inputs inside a map that a pool's window sees, row by row or column by column.
+struct PoolRange {
+  Index kernel, stride, padding, extent;
+
+  Range operator()(Index position) const {
+    const Index first = position * stride - padding;
+    return {std::max<Index>(0, first), std::min(extent, first + kernel)};
+  }
+};
+inline PoolRange pool_rows(const Window& window, const Shape& in) {
+  return {window.kernel.height, window.stride.height, window.padding.top, in.height};
+}
+inline PoolRange pool_columns(const Window& window, const Shape& in) {
+  return {window.kernel.width, window.stride.width, window.padding.left, in.width};
+}
+
+/// Error for windows that may see nothing, and for dilated ones.
+inline void require_pool(const Window& window) {
+  require(window.dilation == Extent2D{1}, "the engine has no dilated pooling");
+  const Padding& p = window.padding;
+  require(std::max(p.top, p.bottom) < window.kernel.height && std::max(p.left, p.right) < window.kernel.width,
+          "padding as wide as the window would pool nothing");
+}
+
+}  // namespace detail
+
 /// The largest value of a window; padding never wins.
 template <class T>
 struct MaxPoolOperation final : Operation<T> {
   Window window;
   Isa isa;
 
-  MaxPoolOperation(const Window& window_, Isa isa_) : window(window_), isa(isa_) {
-    require(window.dilation == Extent2D{1}, "the engine has no dilated max pooling");
-    const Padding& p = window.padding;
-    require(std::max(p.top, p.bottom) < window.kernel.height && std::max(p.left, p.right) < window.kernel.width,
-            "padding as wide as the window would give maxima of nothing");
-  }
+  MaxPoolOperation(const Window& window_, Isa isa_) : window(window_), isa(isa_) { detail::require_pool(window); }
 
   Shape output_shape(const Shape& in) const override { return plainnet::output_shape(in, window, in.channels); }
   void run(TensorView<const T> in, const T*, TensorView<T> out, T*, ThreadPool& pool) const override {
-    const auto inside = [](Index position, Index kernel, Index stride, Index padding, Index extent) {
-      const Index first = position * stride - padding;
-      return Range{std::max<Index>(0, first), std::min(extent, first + kernel)};
-    };
-    kernels::max_pool(
-        in,
-        [&](Index y) {
-          return inside(y, window.kernel.height, window.stride.height, window.padding.top, in.shape().height);
-        },
-        [&](Index x) {
-          return inside(x, window.kernel.width, window.stride.width, window.padding.left, in.shape().width);
-        },
-        out, isa, pool);
+    const Window padded = padded_for(in.shape(), window);
+    kernels::max_pool(in, detail::pool_rows(padded, in.shape()), detail::pool_columns(padded, in.shape()), out, isa,
+                      pool);
+  }
+};
+
+/// The mean of a window; padding does not count.
+template <class T>
+struct MeanPoolOperation final : Operation<T> {
+  Window window;
+  Isa isa;
+
+  MeanPoolOperation(const Window& window_, Isa isa_) : window(window_), isa(isa_) { detail::require_pool(window); }
+
+  Shape output_shape(const Shape& in) const override { return plainnet::output_shape(in, window, in.channels); }
+  void run(TensorView<const T> in, const T*, TensorView<T> out, T*, ThreadPool& pool) const override {
+    const Window padded = padded_for(in.shape(), window);
+    kernels::mean_pool(in, detail::pool_rows(padded, in.shape()), detail::pool_columns(padded, in.shape()), out, isa,
+                       pool);
   }
 };
 

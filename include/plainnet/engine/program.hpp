@@ -10,18 +10,20 @@
 #include "plainnet/engine/operations.hpp"
 #include "plainnet/layers/activation.hpp"
 #include "plainnet/layers/convolution.hpp"
+#include "plainnet/layers/linear.hpp"
 #include "plainnet/layers/sequential.hpp"
 #include "plainnet/layers/series_activation.hpp"
 
 namespace plainnet {
 
-/// Step i reads value i, and for some operations an earlier value that it adds, and writes value i + 1; value 0 is the
-/// input, the last value the logits.
+/// Step i reads an earlier value, mostly value i, and for some operations another one that it adds, and writes value
+/// i + 1; value 0 is the input, the last value the logits.
 template <class T>
 class Program {
  public:
   struct Step {
     std::unique_ptr<const Operation<T>> operation;
+    Index input;                    // the value that it reads
     std::optional<Index> residual;  // the value that it adds
   };
   struct Feature {
@@ -46,10 +48,14 @@ class Program {
     features_.push_back({std::move(name), last_value()});
   }
 
-  /// The next step: an operation on the last value.
+  /// The next step reads this value and not the last one.
+  void read(Index value) { input_ = value; }
+
+  /// The next step: an operation on the last value, or on the one named by read().
   template <class Op, class... Arguments>
   void add(Arguments&&... arguments) {
-    steps_.push_back({std::make_unique<const Op>(std::forward<Arguments>(arguments)...), std::nullopt});
+    const Index input = std::exchange(input_, std::nullopt).value_or(last_value());
+    steps_.push_back({std::make_unique<const Op>(std::forward<Arguments>(arguments)...), input, std::nullopt});
   }
 
   /// The same, for an operation that adds an earlier value to its result.
@@ -68,14 +74,31 @@ class Program {
   }
 
   void append(const Conv2d<T>& conv) { append(conv, kernels::Epilogue<T>{}); }
+  void append(const Conv2d<T>& conv, kernels::Activation activation) {
+    append(conv, kernels::Epilogue<T>{.activation = activation});
+  }
+  /// conv(x) + an earlier value.
+  void append_onto(Index residual, const Conv2d<T>& conv) {
+    append(conv);
+    steps_.back().residual = residual;
+  }
 
   void append(const FoldedSeriesActivation<T>& act) {
     add<DepthwiseOperation<T>>(kernels::pack_depthwise(act.weight.data(), act.bias.data(), act.channels(), act.reach(),
                                                        kernels::DepthwiseInput::relu, isa_));
   }
+  void append(const Linear<T>& linear) {
+    add<ConvolutionOperation<T>>(
+        kernels::pack_convolution(linear.weight.data(), linear.bias ? linear.bias->data() : nullptr,
+                                  linear.in_channels(), linear.out_channels(), Window{}, 1, isa_));
+  }
   void append(const Identity<T>&) {}
   void append(const MaxPool2d<T>& pool) { add<MaxPoolOperation<T>>(pool.window, isa_); }
   void append(const AdaptiveMaxPool2d<T>& pool) { add<AdaptiveMaxPoolOperation<T>>(pool.size, isa_); }
+  void append(const AvgPool2d<T>& pool) {
+    require(!pool.count_include_pad, "the engine has no mean pooling that counts padding");
+    add<MeanPoolOperation<T>>(pool.window, isa_);
+  }
   void append(const GlobalAvgPool2d<T>&) { add<GlobalMeanOperation<T>>(isa_); }
 
   /// The activation is computed where the first convolution writes.
@@ -111,6 +134,7 @@ class Program {
   }
 
   Isa isa_;
+  std::optional<Index> input_;  // of the next step, where it is not the last value
   std::vector<Step> steps_;
   std::vector<Feature> features_;
 };

@@ -163,7 +163,7 @@ void convolve(TensorView<const T> in, const PackedConvolution<T>& packed, const 
       const MatrixRows<T> pixels{in.data() + group * group_in, packed.in_channels, group_in};
       multiply<T>(pixels, rows, weights, part, first_output, packed.out_channels, scratch, pool);
     } else {
-      const WindowRows<T> patches{in, packed.window, out.shape(), group * group_in, group_in};
+      const WindowRows<T> patches{in, padded_for(in.shape(), packed.window), out.shape(), group * group_in, group_in};
       multiply<T>(patches, rows, weights, part, first_output, packed.out_channels, scratch, pool);
     }
   }

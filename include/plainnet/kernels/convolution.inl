@@ -82,7 +82,7 @@ inline void convolve_taps(TensorView<const T> in, const PackedConvolution<T>& pa
   constexpr Index block_rows = MatmulBlock<T>::rows;
   constexpr Index columns = MatmulBlock<T>::columns;
   const T* list[most_tap_pixels];
-  const Window& window = packed.window;
+  const Window window = padded_for(in.shape(), packed.window);
   const Shape& shape = out.shape();
   const Index pixels = shape.batch * shape.height * shape.width;
   const Index group_out = packed.group_out();

@@ -3,9 +3,10 @@
 //
 // Error bounds of the float versions; double computes lane by lane with the functions of <cmath>.
 //
-//   exponential(x)   relative error 4e-7; 0 below −87.68, where the result would be smaller than 2^-126, and ∞
-//   above 88.38 sigmoid(x)       1 / (1 + e^-x); absolute error 4e-7 gelu(x)          x · Φ(x), Φ(x) = (1 + erf(x /
-//   √2)) / 2; error 4e-7 · |x|; NaN for −∞ as in PyTorch
+//   exponential(x)  relative error 4e-7; 0 below −87.68, where the result would be smaller than 2^-126, ∞ above 88.38
+//   sigmoid(x)      1 / (1 + e^-x); absolute error 4e-7
+//   silu(x)         x · sigmoid(x); error 4e-7 · |x|; NaN for −∞ as in PyTorch
+//   gelu(x)         x · Φ(x), Φ(x) = (1 + erf(x / √2)) / 2; error 4e-7 · |x|; NaN for −∞ as in PyTorch
 //
 // NaN gives NaN in all of them.
 
@@ -19,10 +20,12 @@ namespace plainnet::kernels {
 /// What is done to each element of a result.
 enum class Activation {
   none,
+  relu,          // max(x, 0)
   leaky_relu,    // x < 0 ? slope · x : x
   gelu,          // x · Φ(x)
   squared_relu,  // max(x, 0)²
-  sigmoid        // 1 / (1 + e^-x)
+  sigmoid,       // 1 / (1 + e^-x)
+  silu           // x / (1 + e^-x)
 };
 
 }  // namespace plainnet::kernels

@@ -116,6 +116,9 @@ __attribute__((noinline)) inline void activate(typename Simd<T>::Vector* values,
   using S = Simd<T>;
   switch (activation) {
     case Activation::none: break;
+    case Activation::relu:
+      for (Index i = 0; i < count; ++i) values[i] = S::relu(values[i]);
+      break;
     case Activation::leaky_relu:
       for (Index i = 0; i < count; ++i) {
         // Without a comparison: relu(x) − slope · relu(−x), of which one term is zero.
@@ -131,6 +134,9 @@ __attribute__((noinline)) inline void activate(typename Simd<T>::Vector* values,
       break;
     case Activation::sigmoid:
       for (Index i = 0; i < count; ++i) values[i] = sigmoid<T>(values[i]);
+      break;
+    case Activation::silu:
+      for (Index i = 0; i < count; ++i) values[i] = S::mul(values[i], sigmoid<T>(values[i]));
       break;
   }
 }
