@@ -58,8 +58,8 @@ class Classifier {
       : preprocessing_(model.variant().preprocessing),
         labels_(options.labels),
         engine_(std::visit(
-            [&](const auto& folded) {
-              return prepare(folded, model.variant().input_shape(), {.threads = options.threads});
+            [&](auto&& folded) {
+              return prepare(std::move(folded), model.variant().input_shape(), {.threads = options.threads});
             },
             load_folded<float>(model, {.threads = options.threads}, &load_report_))) {
     require(labels_.empty() || static_cast<Index>(labels_.size()) == model.classes(), labels_.size(), " labels for ",

@@ -2,6 +2,7 @@
 // Folded networks as programs. A family adds one function.
 
 #include "plainnet/engine/lower_metaformer.hpp"
+#include "plainnet/engine/lower_nfnet.hpp"
 #include "plainnet/engine/program.hpp"
 #include "plainnet/networks/vanillanet.hpp"
 

@@ -39,6 +39,29 @@ inline ChannelAffine batch_norm_affine(const Vector& gamma, const Vector& beta, 
   return affine;
 }
 
+/// Scaled weight standardisation (arXiv 2101.08692, equation 2), for every output o, a row of `weight`:
+///
+///   W'(o) = scale(o) · (W(o) − μ(o)) / √(σ²(o) + ε)
+///
+/// μ and σ² are mean and biased variance of the row. In place: a large network does not fit in memory twice.
+template <class T>
+void standardize(Parameter<T>& weight, const Vector& scale, double eps) {
+  const Index columns = weight.columns();
+  require(static_cast<Index>(scale.size()) == weight.rows(), weight.rows(), " outputs, but ", scale.size(), " gains");
+  T* row = weight.begin();
+  for (std::size_t o = 0; o < scale.size(); ++o, row += columns) {
+    double sum = 0.0, squares = 0.0;
+    for (Index i = 0; i < columns; ++i) sum += static_cast<double>(row[i]);
+    const double mean = sum / static_cast<double>(columns);
+    for (Index i = 0; i < columns; ++i) {
+      const double difference = static_cast<double>(row[i]) - mean;
+      squares += difference * difference;
+    }
+    const double factor = scale[o] / std::sqrt(squares / static_cast<double>(columns) + eps);
+    for (Index i = 0; i < columns; ++i) row[i] = static_cast<T>(factor * (static_cast<double>(row[i]) - mean));
+  }
+}
+
 /// A linear map between two affine maps of its channels, as one:
 ///
 ///   s₂·(W·(s₁·x + t₁) + b) + t₂ = W' x + b'
@@ -79,8 +102,8 @@ void affine_around(const ChannelAffine& before, const Parameter<T>& weight, cons
 
 namespace detail {
 
-/// Columns `first_column` … `first_column + depth − 1` of the rows of diag(row_scale) · W · diag(column_scale), converted
-/// to double while they are packed.
+/// Columns `first_column` … `first_column + depth − 1` of the rows of diag(row_scale) · W · diag(column_scale),
+/// converted to double while they are packed.
 template <class T>
 struct ScaledRows : kernels::RowSource<double> {
   const Parameter<T>& weight;
@@ -144,8 +167,8 @@ void compose(const Parameter<T>& weight2, const Vector& bias2, const ChannelAffi
   constexpr Index columns_at_once = 512;
   constexpr Index terms_at_once = 512;
   detail::ScaledRows<T> rows(weight2, affine2.scale, affine1.scale);
-  AlignedVector<double> scratch(static_cast<std::size_t>(
-      kernels::matmul_scratch<double>(std::min(terms_at_once, weight1.rows())) * pool.size()));
+  AlignedVector<double> scratch(
+      static_cast<std::size_t>(kernels::matmul_scratch<double>(std::min(terms_at_once, weight1.rows())) * pool.size()));
   const auto size = static_cast<std::size_t>(weight2.rows() * std::min(columns_at_once, columns));
   AlignedVector<double> product(size), sum(size);
   for (Index first = 0; first < columns; first += columns_at_once) {

@@ -10,32 +10,36 @@
 
 #include "plainnet/core/order.hpp"
 #include "plainnet/networks/folded_metaformer.hpp"
+#include "plainnet/networks/folded_nfnet.hpp"
 #include "plainnet/networks/metaformer_variants.hpp"
+#include "plainnet/networks/nfnet_variants.hpp"
 #include "plainnet/networks/parameters.hpp"
 #include "plainnet/networks/vanillanet_variants.hpp"
 
 namespace plainnet {
 
-using NetworkConfig = std::variant<VanillaNetConfig, MetaFormerConfig>;
+using NetworkConfig = std::variant<VanillaNetConfig, MetaFormerConfig, NfNetConfig>;
 
 /// A network as trained, of any family.
 template <class T>
-using AnyTrained = std::variant<VanillaNet<T>, PublishedMetaFormer<T>>;
+using AnyTrained = std::variant<VanillaNet<T>, PublishedMetaFormer<T>, NfNet<T>>;
 
 /// A folded network of any family.
 template <class T>
-using AnyFolded = std::variant<FoldedVanillaNet<T>, PublishedFoldedMetaFormer<T>>;
+using AnyFolded = std::variant<FoldedVanillaNet<T>, PublishedFoldedMetaFormer<T>, FoldedNfNet<T>>;
 
 /// `slope` is that of a VanillaNet's annealed activations; other families have none.
 template <class T>
 AnyTrained<T> make_trained(const NetworkConfig& config, double slope = 1.0) {
   if (const auto* vanillanet = std::get_if<VanillaNetConfig>(&config)) return VanillaNet<T>(*vanillanet, slope);
+  if (const auto* nfnet = std::get_if<NfNetConfig>(&config)) return NfNet<T>(*nfnet);
   return PublishedMetaFormer<T>(std::get<MetaFormerConfig>(config));
 }
 
 template <class T>
 AnyFolded<T> make_folded(const NetworkConfig& config, double slope = 1.0) {
   if (const auto* vanillanet = std::get_if<VanillaNetConfig>(&config)) return FoldedVanillaNet<T>(*vanillanet, slope);
+  if (const auto* nfnet = std::get_if<NfNetConfig>(&config)) return FoldedNfNet<T>(*nfnet);
   return PublishedFoldedMetaFormer<T>(std::get<MetaFormerConfig>(config));
 }
 
@@ -62,6 +66,10 @@ inline const std::vector<Variant>& variants() {
                       row.checkpoint(), Form::folded});
     }
     for (const MetaFormerVariant& row : metaformer_variants) {
+      rows.push_back({std::string(row.name), std::string(row.family()), row.config(), row.preprocessing(),
+                      row.published_top1, row.checkpoint(), Form::trained});
+    }
+    for (const NfNetVariant& row : nfnet_variants) {
       rows.push_back({std::string(row.name), std::string(row.family()), row.config(), row.preprocessing(),
                       row.published_top1, row.checkpoint(), Form::trained});
     }
