@@ -116,10 +116,9 @@ AnyFolded<T> load_folded(const Model& model, const FoldOptions& options = {}, Lo
   return network;
 }
 
-/// The tensors of a folded network as its file holds them, with what their shapes do not tell as metadata.
+/// The tensors of a folded network, copied or as views, with what their shapes do not tell as metadata.
 template <class Folded>
-StateDict folded_state_dict(const Folded& network, const std::string& variant) {
-  StateDict tensors = to_state_dict(network);
+StateDict describe_folded(StateDict tensors, const Folded& network, const std::string& variant) {
   tensors.metadata[std::string(detail::model_key)] = variant;
   tensors.metadata["format"] = "pt";
   if constexpr (requires { network.slope(); }) {
@@ -133,6 +132,12 @@ StateDict folded_state_dict(const Folded& network, const std::string& variant) {
     tensors.metadata[std::string(detail::code_key)] = detail::to_string(network.config().code);
   }
   return tensors;
+}
+
+/// The tensors of a folded network as its file holds them, copied.
+template <class Folded>
+StateDict folded_state_dict(const Folded& network, const std::string& variant) {
+  return describe_folded(to_state_dict(network), network, variant);
 }
 
 }  // namespace plainnet

@@ -17,7 +17,7 @@ TEST(MakeReceipt, SaysWhatFoldingSavesAndThatItChangesNothing) {
   VanillaNet<float> trained(config);
   test::Random(1).fill_network(trained);
   const auto folding = fold(trained);
-  const FoldReceipt receipt = make_receipt(trained, folding, input, probe);
+  const FoldReceipt receipt = make_receipt(before_folding(trained, input, probe), folding);
   EXPECT_EQ(receipt.parameters_before, count_parameters(trained));
   EXPECT_EQ(receipt.parameters_after, count_parameters(folding.network));
   EXPECT_LT(receipt.parameters_after, receipt.parameters_before);
@@ -40,7 +40,7 @@ TEST(MakeReceipt, ShowsADifference) {
   for_each_parameter(folding.network, [](const std::string& name, Parameter<float>& parameter, ParameterKind) {
     if (name == "cls.2.bias") parameter[3] += 0.5f;
   });
-  EXPECT_NEAR(make_receipt(trained, folding, input, probe).largest_difference, 0.5, 0.001);
+  EXPECT_NEAR(make_receipt(before_folding(trained, input, probe), folding).largest_difference, 0.5, 0.001);
 }
 
 TEST(MakeReceipt, HidesNoNaN) {
@@ -50,7 +50,7 @@ TEST(MakeReceipt, HidesNoNaN) {
   for_each_parameter(folding.network, [](const std::string& name, Parameter<float>& parameter, ParameterKind) {
     if (name == "cls.2.bias") parameter[3] = std::numeric_limits<float>::quiet_NaN();
   });
-  EXPECT_TRUE(std::isnan(make_receipt(trained, folding, input, probe).largest_difference));
+  EXPECT_TRUE(std::isnan(make_receipt(before_folding(trained, input, probe), folding).largest_difference));
 }
 
 TEST(ProbeInput, IsNoiseBetweenMinusOneAndOne) {

@@ -23,14 +23,12 @@ struct Subject {
   double prepare_ms;
 };
 
-/// Error unless the engine gives the readable layers' answer on a small picture: only what is right is timed.
-template <class Folded>
-void check_answer(const Folded& network, const Engine& engine, const std::string& model) {
-  const Tensor<float> input = probe_input<float>(probe_shape(network, engine.input_shape()));
+/// Error unless the engine gives this answer of the readable layers: only what is right is timed.
+inline void check_answer(const Engine& engine, const Tensor<float>& input, const Tensor<float>& expected,
+                         const std::string& model) {
   const Engine small = engine.prepared_for(input.shape());
   Workspace<float> workspace = small.workspace();
   const TensorView<const float> found = small.run(input, workspace);
-  const Tensor<float> expected = network.forward(input.view());
   const float largest = expected.matrix().cwiseAbs().maxCoeff();
   const float difference = (expected.matrix() - found.matrix()).cwiseAbs().maxCoeff();
   require(difference <= 1e-4f * largest, model, ": the engine's answer is off by ", scientific(difference),
@@ -43,11 +41,13 @@ inline Subject make_subject(const Variant& variant, AnyFolded<float> network, In
   const Extent2D size = run.size.value_or(Extent2D{variant.preprocessing.size});
   const Shape input{run.batch, size.height, size.width, channels};
   return std::visit(
-      [&](const auto& any) {
+      [&](auto& any) {
+        const Tensor<float> small = probe_input<float>(probe_shape(any, input));
+        const Tensor<float> expected = any.forward(small.view());
         const Stopwatch watch;
-        Engine engine = prepare(any, input, {.threads = run.threads});
+        Engine engine = prepare(std::move(any), input, {.threads = run.threads});
         const double prepare_ms = watch.milliseconds();
-        check_answer(any, engine, variant.name);
+        check_answer(engine, small, expected, variant.name);
         return Subject{variant.name, std::move(engine), load_ms, prepare_ms};
       },
       network);

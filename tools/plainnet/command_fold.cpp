@@ -67,15 +67,17 @@ int fold(const FoldArguments& arguments) {
   require(!model.is_folded(), model.tensors.source, ": is already folded; expected a network as trained");
   require_writable(arguments.output);
   LoadReport report;
-  const AnyTrained<float> any = load_trained<float>(model, &report);
+  AnyTrained<float> any = load_trained<float>(model, &report);
   warn_of_non_finite(model, report);
   const Index side = model.variant().preprocessing.size;
   const FoldReceipt receipt = std::visit(
-      [&](const auto& trained) {
-        const auto folding = plainnet::fold(trained, {.threads = arguments.threads});
-        write_safetensors(arguments.output, folded_state_dict(folding.network, model.variant().name));
+      [&](auto& trained) {
         const Shape input = square_input(model, side);
-        return make_receipt(trained, folding, input, probe_shape(trained, input));
+        const auto before = before_folding(trained, input, probe_shape(trained, input));
+        const auto folding = plainnet::fold(std::move(trained), {.threads = arguments.threads});
+        write_safetensors(arguments.output,
+                          describe_folded(view_state_dict(folding.network), folding.network, model.variant().name));
+        return make_receipt(before, folding);
       },
       any);
   arguments.json ? print_json(receipt_json(arguments, model, receipt)) : print(receipt_text(arguments, model, receipt));

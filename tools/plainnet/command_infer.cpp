@@ -57,10 +57,11 @@ StateDict run_trained(const AnyTrained<T>& any, const Tensor<T>& input, const In
 }
 
 template <class T>
-StateDict run_folded(const AnyFolded<T>& any, const Tensor<T>& input, const InferArguments& arguments) {
+StateDict run_folded(AnyFolded<T> any, const Tensor<T>& input, const InferArguments& arguments) {
   const BasicEngine<T> engine = std::visit(
-      [&](const auto& network) {
-        return prepare(network, input.shape(), {.threads = arguments.threads, .keep_features = arguments.features});
+      [&](auto& network) {
+        return prepare(std::move(network), input.shape(),
+                       {.threads = arguments.threads, .keep_features = arguments.features});
       },
       any);
   Workspace<T> workspace = engine.workspace();
@@ -82,9 +83,9 @@ int infer(const InferArguments& arguments) {
     warn_of_non_finite(model, report);
     result = about(arguments.input, [&] { return run_trained(network, input, arguments); });
   } else {
-    const AnyFolded<T> network = load_folded<T>(model, {.threads = arguments.threads}, &report);
+    AnyFolded<T> network = load_folded<T>(model, {.threads = arguments.threads}, &report);
     warn_of_non_finite(model, report);
-    result = about(arguments.input, [&] { return run_folded(network, input, arguments); });
+    result = about(arguments.input, [&] { return run_folded(std::move(network), input, arguments); });
   }
   write_safetensors(arguments.output, result);
   return success;

@@ -34,6 +34,9 @@ Json describe(const Variant& variant) {
     row["widths"] = metaformer->widths;
     row["depths"] = metaformer->depths;
     row["mixers"] = metaformer->mixers;
+  } else if (const auto* nfnet = std::get_if<NfNetConfig>(&variant.config)) {
+    row["widths"] = nfnet->widths;
+    row["depths"] = nfnet->depths;
   }
   return row;
 }
@@ -53,7 +56,7 @@ std::string models_row(const Json& row) {
   return table_row(models_columns,
                    {row["name"], grouped(row["parameters"]), fixed(row["macs"].get<double>() / 1e9, 3),
                     std::to_string(row["input"].get<Index>()), fixed(row["crop_pct"], 3), row["crop_mode"],
-                    top1.is_null() ? "-" : fixed(top1, 2), checkpoint.is_null() ? "-" : checkpoint});
+                    top1.is_null() ? "-" : fixed(top1, 2), checkpoint.is_null() ? "none published" : checkpoint});
 }
 
 }  // namespace
@@ -63,7 +66,7 @@ Command models_command(CLI::App& program) {
   const auto json = std::make_shared<bool>(false);
   add_json(line, *json);
   line->footer(
-      "Parameters and multiply-adds (MACs) are those of the published form (VanillaNet: folded; MetaFormer: as\n"
+      "Parameters and multiply-adds (MACs) are those of the published form (VanillaNet: folded; others: as\n"
       "trained), for the input size in pixels; top-1 is the published accuracy on ImageNet-1k in percent.");
   return {line, [json] {
             std::string text = *json ? "" : table_head(models_columns);

@@ -38,7 +38,7 @@ Tensor<float> run_engine(const Model& model, const Tensor<float>& input, Index t
   const Tensor<float> single = part_of_batch(input, 0, 1);
   const Tensor<float> pair = part_of_batch(input, 1, 2);
   const Engine engine =
-      std::visit([&](const auto& folded) { return prepare(folded, single.shape(), {.threads = threads}); },
+      std::visit([&](auto&& folded) { return prepare(std::move(folded), single.shape(), {.threads = threads}); },
                  load_folded<float>(model, {.threads = threads}, &report));
   Tensor<float> logits({.batch = picture_count, .channels = engine.output_shape().channels});
   float* out = logits.data();

@@ -34,26 +34,38 @@ Tensor<T> probe_input(const Shape& shape) {
   return probe;
 }
 
-/// Runs both forms on a probe input and compares their logits.
-template <class Trained, class Folded>
-FoldReceipt make_receipt(const Trained& trained, const Folding<Folded>& folding, const Shape& input,
-                         const Shape& probe) {
+/// What a receipt needs to know of a network as trained, taken before folding may take its place in memory.
+template <class T>
+struct BeforeFolding {
+  Index parameters;
+  Shape input;
+  Index macs;
+  Shape probe;
+  Tensor<T> logits;  // of the probe input
+};
+
+template <class Trained>
+BeforeFolding<typename Trained::Scalar> before_folding(const Trained& trained, const Shape& input, const Shape& probe) {
   using T = typename Trained::Scalar;
-  const Tensor<T> noise = probe_input<T>(probe);
-  const Tensor<T> before = trained.forward(noise.view());
-  const Tensor<T> after = folding.network.forward(noise.view());
+  return {count_parameters(trained), input, trained.macs(input), probe, trained.forward(probe_input<T>(probe).view())};
+}
+
+/// Runs the folded form on the same probe input and compares the logits.
+template <class T, class Folded>
+FoldReceipt make_receipt(const BeforeFolding<T>& before, const Folding<Folded>& folding) {
+  const Tensor<T> after = folding.network.forward(probe_input<T>(before.probe).view());
   const auto largest = [](const auto& matrix) {
     return static_cast<double>(matrix.cwiseAbs().template maxCoeff<Eigen::PropagateNaN>());
   };
   return {.merges = folding.merges,
-          .parameters_before = count_parameters(trained),
+          .parameters_before = before.parameters,
           .parameters_after = count_parameters(folding.network),
-          .input = input,
-          .macs_before = trained.macs(input),
-          .macs_after = folding.network.macs(input),
-          .probe = probe,
-          .largest_difference = largest(before.matrix() - after.matrix()),
-          .largest_logit = largest(before.matrix())};
+          .input = before.input,
+          .macs_before = before.macs,
+          .macs_after = folding.network.macs(before.input),
+          .probe = before.probe,
+          .largest_difference = largest(before.logits.matrix() - after.matrix()),
+          .largest_logit = largest(before.logits.matrix())};
 }
 
 }  // namespace plainnet

@@ -36,7 +36,7 @@ class ScaledStdConv2d {
 
   const Window& window() const { return window_; }
   Index groups() const { return groups_; }
-  Index out_channels() const { return weight.rows(); }
+  Index out_channels() const { return weight.extents()[0]; }
   /// γ / √fan_in
   double scale() const { return gamma / std::sqrt(static_cast<double>(weight.columns())); }
 
