@@ -53,14 +53,15 @@ inline std::vector<ConvolutionRow> convolution_rows() {
        Window{.kernel = 3, .stride = 2, .rounding = Rounding::ceil}},
   };
   Random random(42);
-  while (rows.size() < 100) {
+  while (rows.size() < 150) {
     const Index groups = random.integer(1, 3);
+    const bool has_many_channels = rows.size() >= 100;
     ConvolutionRow row{
         .in = {.batch = random.integer(1, 2),
                .height = random.integer(1, 11),
                .width = random.integer(1, 11),
-               .channels = groups * random.integer(1, 7)},
-        .out_channels = groups * random.integer(1, 9),
+               .channels = groups * (has_many_channels ? random.integer(8, 40) : random.integer(1, 7))},
+        .out_channels = groups * random.integer(1, has_many_channels ? 40 : 9),
         .window = {.kernel = {random.integer(1, 5), random.integer(1, 5)},
                    .stride = {random.integer(1, 3), random.integer(1, 3)},
                    .dilation = {random.integer(1, 3), random.integer(1, 3)},

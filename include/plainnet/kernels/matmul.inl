@@ -77,15 +77,49 @@ inline void finish_block(typename Simd<T>::Vector* sums, Index rows, const Block
   }
 }
 
+/// The left-hand side of a block of `rows` rows, packed: element k of row r at a[k · rows + r].
+template <class T>
+struct PackedRows {
+  const T* a;
+  Index depth;
+
+  /// sum(r, c) += a(k, r) · b(k, c) for k in `terms`; b points at the row terms.begin of the panel.
+  template <Index rows>
+  void add_products(Range terms, const T* b, typename Simd<T>::Vector (&sum)[rows][MatmulBlock<T>::vectors]) const {
+    using S = Simd<T>;
+    using V = typename S::Vector;
+    constexpr Index vectors = MatmulBlock<T>::vectors;
+    const T* pixels = a + terms.begin * rows;
+    for (Index k = terms.begin; k < terms.end; ++k) {
+      V column[vectors];
+#pragma GCC unroll 2
+      for (Index v = 0; v < vectors; ++v) {
+        column[v] = S::load(b + v * S::lanes);
+        __builtin_prefetch(b + v * S::lanes + 8 * MatmulBlock<T>::columns);
+      }
+#pragma GCC unroll 16
+      for (Index r = 0; r < rows; ++r) {
+        const V pixel = S::broadcast(pixels[r]);
+#pragma GCC unroll 2
+        for (Index v = 0; v < vectors; ++v) sum[r][v] = S::fma(pixel, column[v], sum[r][v]);
+      }
+      pixels += rows;
+      b += MatmulBlock<T>::columns;
+    }
+  }
+};
+
 /// k in ascending order for every element, in portions that do not depend on the block, so that a result never depends
-/// on how a map is cut into blocks.
-template <class T, Index rows>
-inline void multiply_block(Index depth, const T* a, const T* b, const BlockResult<T>& result) {
+/// on how a map is cut into blocks. `Left` is PackedRows, or something else with its members `depth` and
+/// add_products().
+template <class T, Index rows, class Left>
+inline void multiply_block(const Left& left, const T* b, const BlockResult<T>& result) {
   using S = Simd<T>;
   using V = typename S::Vector;
   constexpr Index vectors = MatmulBlock<T>::vectors;
   // In memory, and only ever seen through pointers, so that `sum` alone is in registers.
   V total[rows * vectors], portion[rows * vectors];
+  const Index depth = left.depth;
   Index begin = 0;
   do {
     const Index end = begin + terms_in_portion < depth ? begin + terms_in_portion : depth;
@@ -95,22 +129,8 @@ inline void multiply_block(Index depth, const T* a, const T* b, const BlockResul
 #pragma GCC unroll 2
       for (Index v = 0; v < vectors; ++v) sum[r][v] = S::broadcast(T{0});
     }
-    for (Index k = begin; k < end; ++k) {
-      V column[vectors];
-#pragma GCC unroll 2
-      for (Index v = 0; v < vectors; ++v) {
-        column[v] = S::load(b + v * S::lanes);
-        __builtin_prefetch(b + v * S::lanes + 8 * MatmulBlock<T>::columns);
-      }
-#pragma GCC unroll 16
-      for (Index r = 0; r < rows; ++r) {
-        const V pixel = S::broadcast(a[r]);
-#pragma GCC unroll 2
-        for (Index v = 0; v < vectors; ++v) sum[r][v] = S::fma(pixel, column[v], sum[r][v]);
-      }
-      a += rows;
-      b += MatmulBlock<T>::columns;
-    }
+    left.template add_products<rows>({begin, end}, b, sum);
+    b += (end - begin) * MatmulBlock<T>::columns;
     V* const place = begin == 0 ? total : portion;
 #pragma GCC unroll 16
     for (Index r = 0; r < rows; ++r) {
@@ -130,21 +150,21 @@ inline Index block_height(Index count) {
   return count > rows / 2 ? rows : count > 1 ? rows / 2 : 1;
 }
 
-template <class T>
-inline void multiply_block_of(Index height, Index depth, const T* a, const T* b, const BlockResult<T>& result) {
+template <class T, class Left>
+inline void multiply_whole_block(Index height, const Left& left, const T* b, const BlockResult<T>& result) {
   constexpr Index rows = MatmulBlock<T>::rows;
   if (height == rows) {
-    multiply_block<T, rows>(depth, a, b, result);
+    multiply_block<T, rows>(left, b, result);
   } else if (height == rows / 2) {
-    multiply_block<T, rows / 2>(depth, a, b, result);
+    multiply_block<T, rows / 2>(left, b, result);
   } else {
-    multiply_block<T, 1>(depth, a, b, result);
+    multiply_block<T, 1>(left, b, result);
   }
 }
 
 /// A block that reaches over the last row or column: computed whole beside the result, of which a part is copied.
-template <class T>
-inline void multiply_partial_block(Index height, Index depth, const T* a, const T* b, const BlockResult<T>& result,
+template <class T, class Left>
+inline void multiply_partial_block(Index height, const Left& left, const T* b, const BlockResult<T>& result,
                                    Index valid_rows, Index valid_columns) {
   constexpr Index columns = MatmulBlock<T>::columns;
   alignas(64) T whole[MatmulBlock<T>::rows * columns];
@@ -167,9 +187,21 @@ inline void multiply_partial_block(Index height, Index depth, const T* a, const 
     for (Index c = 0; c < columns; ++c) scale[c] = c < valid_columns ? result.residual_scale[c] : T{0};
     beside.residual_scale = scale;
   }
-  multiply_block_of<T>(height, depth, a, b, beside);
+  multiply_whole_block<T>(height, left, b, beside);
   for (Index r = 0; r < valid_rows; ++r) {
     for (Index c = 0; c < valid_columns; ++c) result.out[r * result.stride + c] = whole[r * columns + c];
+  }
+}
+
+/// A block of block_height(count) rows and one panel, `count` and `valid_columns` of which are wanted.
+template <class T, class Left>
+inline void multiply_block_part(Index count, const Left& left, const T* panel, const BlockResult<T>& result,
+                                Index valid_columns) {
+  const Index height = block_height<T>(count);
+  if (count >= height && valid_columns == MatmulBlock<T>::columns) {
+    multiply_whole_block<T>(height, left, panel, result);
+  } else {
+    multiply_partial_block<T>(height, left, panel, result, count < height ? count : height, valid_columns);
   }
 }
 
@@ -178,16 +210,11 @@ inline void multiply_partial_block(Index height, Index depth, const T* a, const 
 template <class T>
 inline void multiply_rows(const T* a, Index count, Index depth, const T* panel, BlockResult<T> result,
                           Index valid_columns) {
-  for (Index r = 0; r < count; r += MatmulBlock<T>::rows) {
-    const Index height = block_height<T>(count - r);
-    const Index valid_rows = height < count - r ? height : count - r;
-    if (valid_rows == height && valid_columns == MatmulBlock<T>::columns) {
-      multiply_block_of<T>(height, depth, a, panel, result);
-    } else {
-      multiply_partial_block<T>(height, depth, a, panel, result, valid_rows, valid_columns);
-    }
-    a += height * depth;
-    result.move_down(height);
+  constexpr Index rows = MatmulBlock<T>::rows;
+  for (Index r = 0; r < count; r += rows) {
+    multiply_block_part<T>(count - r, PackedRows<T>{a, depth}, panel, result, valid_columns);
+    a += rows * depth;
+    result.move_down(rows);
   }
 }
 

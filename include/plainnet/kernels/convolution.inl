@@ -1,0 +1,123 @@
+// Body of convolution.hpp, compiled once for every instruction set (for_each_isa.hpp).
+
+/// The pixels that a block of outputs sees: pixels[tap · height + row] points at the first channel of the map. Zeros
+/// stand where a window leaves the map. With `height` = 14 there are more pointers than general registers; the compiler
+/// then fetches some of them again for every term, which the two load ports have room for.
+template <class T>
+struct TapPixels {
+  const T* const* pixels;
+  Index first_channel;
+  Index channels;
+  Index depth;  // taps · channels
+
+  /// As of PackedRows, in the order of the weights: term tap · channels + c.
+  template <Index rows>
+  void add_products(Range terms, const T* b, typename Simd<T>::Vector (&sum)[rows][MatmulBlock<T>::vectors]) const {
+    using S = Simd<T>;
+    using V = typename S::Vector;
+    constexpr Index vectors = MatmulBlock<T>::vectors;
+    const T* const* tap = pixels + terms.begin / channels * rows;
+    Index channel = terms.begin % channels;
+    for (Index k = terms.begin; k < terms.end; tap += rows) {
+      const Index count = channels - channel < terms.end - k ? channels - channel : terms.end - k;
+      const T* row[rows];
+#pragma GCC unroll 16
+      for (Index r = 0; r < rows; ++r) row[r] = tap[r] + first_channel + channel;
+      for (Index c = 0; c < count; ++c) {
+        V column[vectors];
+#pragma GCC unroll 2
+        for (Index v = 0; v < vectors; ++v) {
+          column[v] = S::load(b + v * S::lanes);
+          __builtin_prefetch(b + v * S::lanes + 8 * MatmulBlock<T>::columns);
+        }
+#pragma GCC unroll 16
+        for (Index r = 0; r < rows; ++r) {
+          const V pixel = S::broadcast(row[r][c]);
+#pragma GCC unroll 2
+          for (Index v = 0; v < vectors; ++v) sum[r][v] = S::fma(pixel, column[v], sum[r][v]);
+        }
+        b += MatmulBlock<T>::columns;
+      }
+      k += count;
+      channel = 0;
+    }
+  }
+};
+
+/// TapPixels::pixels of output pixels `rows`, block after block.
+template <class T>
+inline void list_tap_pixels(TensorView<const T> in, const Window& window, const Shape& out, const T* zeros, Range rows,
+                            const T** list) {
+  const Shape& shape = in.shape();
+  const Index taps = window.kernel.height * window.kernel.width;
+  for (Index first = rows.begin; first < rows.end; first += MatmulBlock<T>::rows, list += MatmulBlock<T>::rows * taps) {
+    const Index height = block_height<T>(rows.end - first);
+    for (Index r = 0; r < height; ++r) {
+      const Index row = first + r;
+      const bool is_output = row < rows.end;
+      const Index top = row / out.width % out.height * window.stride.height - window.padding.top;
+      const Index left = row % out.width * window.stride.width - window.padding.left;
+      const T** place = list + r;
+      for (Index ky = 0; ky < window.kernel.height; ++ky) {
+        const Index y = top + ky * window.dilation.height;
+        for (Index kx = 0; kx < window.kernel.width; ++kx, place += height) {
+          const Index x = left + kx * window.dilation.width;
+          const bool in_map = is_output && y >= 0 && y < shape.height && x >= 0 && x < shape.width;
+          *place = in_map ? in.pixel(row / (out.width * out.height), y, x) : zeros;
+        }
+      }
+    }
+  }
+}
+
+/// Part `part` of `parts` equal parts of a convolution. The work is a list of register blocks, in the order (chunk of
+/// pixels, group, panel, block of pixels): the pixels of a chunk stay in L2 while the panels pass, and every part is as
+/// long as the others to within one block, however few pixels there are.
+///
+/// Tried without gain: asking for the next panel, or the next block's pixels, while a block is computed (8×8 and 16×16
+/// maps of 768 channels, weights in L3 or in memory: 0 to 4 % slower).
+template <class T>
+inline void convolve_taps(TensorView<const T> in, const PackedConvolution<T>& packed, const Epilogue<T>& epilogue,
+                          TensorView<T> out, Index parts, Index part) {
+  constexpr Index block_rows = MatmulBlock<T>::rows;
+  constexpr Index columns = MatmulBlock<T>::columns;
+  const T* list[most_tap_pixels];
+  const Window& window = packed.window;
+  const Shape& shape = out.shape();
+  const Index pixels = shape.batch * shape.height * shape.width;
+  const Index group_out = packed.group_out();
+  const Index group_panels = packed.groups.front().view().panel_count();
+  const Index panels = group_panels * static_cast<Index>(packed.groups.size());
+  const Index blocks = (pixels + block_rows - 1) / block_rows;
+  const Index chunk_blocks = packed.pixels_in_cache() / block_rows;
+  const Range all = part_of(panels * blocks, parts, part);
+  for (Index i = all.begin; i < all.end;) {
+    const Index first_block = i / (panels * chunk_blocks) * chunk_blocks;
+    const Index chunk_begin = first_block * panels;
+    const Index here = first_block + chunk_blocks < blocks ? chunk_blocks : blocks - first_block;
+    const Index end = chunk_begin + here * panels < all.end ? chunk_begin + here * panels : all.end;
+    const Index first_pixel = first_block * block_rows;
+    const Index last_pixel = first_pixel + here * block_rows;
+    list_tap_pixels<T>(in, window, shape, packed.zeros.data(), {first_pixel, last_pixel < pixels ? last_pixel : pixels},
+                       list);
+    while (i < end) {
+      const Index panel = (i - chunk_begin) / here;
+      const Index group = panel / group_panels;
+      const PackedView<T> weights = packed.groups[static_cast<std::size_t>(group)].view();
+      const Index first_column = panel % group_panels * columns;
+      const Index valid_columns = group_out - first_column < columns ? group_out - first_column : columns;
+      const Epilogue<T> group_epilogue = epilogue.from(0, group * group_out);
+      BlockResult<T> result(group_epilogue, weights.bias, out.data() + group * group_out, shape.channels);
+      Index block = (i - chunk_begin) % here;
+      result.move_down(first_pixel + block * block_rows);
+      result.move_right(first_column);
+      for (; block < here && i < end; ++block, ++i) {
+        const TapPixels<T> left{list + block * block_rows * packed.taps(), group * packed.group_in(), packed.group_in(),
+                                weights.depth};
+        multiply_block_part<T>(pixels - first_pixel - block * block_rows, left,
+                               weights.panels + first_column * weights.depth, result, valid_columns);
+        result.move_down(block_rows);
+      }
+    }
+  }
+}
