@@ -29,8 +29,9 @@ the processors, which for ONNX Runtime's threads takes a while.  A turn begins
 with a run that is not counted, for the caches still hold what the other used.
 What the machine can do at most is measured with every turn.
 
-Prints a table of medians, with the range of ONNX Runtime's time over ours
-in the single turns; --json FILE adds a line for each row to a file.  Where
+Prints a table of medians: of the times of all runs, and of the ratios, ONNX
+Runtime's time over ours, of the turns, since what disturbs a machine mostly
+lasts longer than a turn; the range of these is beside it.  --json FILE adds a line for each row to a file.  Where
 other programs run, the times of the processors say more: the last column is
 their ratio.  With --work FOLDER what was exported is kept there, and used the
 next time.  Exits with 1 if an answer differs or something cannot be run.
@@ -284,7 +285,7 @@ def compare(options, variant, files, threads, batch):
             "peer": "ONNX Runtime " + options.version,
             "isa": peaks[0]["isa"], "peak_gflops": peak,
             "median_ms": median(ours), "peer_median_ms": median(theirs),
-            "ratio": median(theirs) / median(ours),
+            "ratio": statistics.median(ratios),
             "least_ratio": min(ratios), "most_ratio": max(ratios),
             "cpu_ms": cpu(ours), "peer_cpu_ms": cpu(theirs),
             "share_of_peak": gflop / median(ours) * 1e3 / peak,
