@@ -50,42 +50,44 @@ inline std::vector<Prediction> top_predictions(std::span<const float> probabilit
 }
 
 /// A network, folded and prepared for one picture at a time. Immutable: threads that classify at once share one
-/// classifier, each with a workspace of its own.
-class Classifier {
+/// classifier, each with a workspace of its own. A template so that a file which only includes this header compiles
+/// nothing of it.
+template <class T>
+class BasicClassifier {
  public:
   /// Folds if need be. Error if the checkpoint or the labels do not fit.
-  explicit Classifier(const Model& model, const ClassifierOptions& options = {})
+  explicit BasicClassifier(const Model& model, const ClassifierOptions& options = {})
       : preprocessing_(model.variant().preprocessing),
         labels_(options.labels),
         engine_(std::visit(
             [&](auto&& folded) {
               return prepare(std::move(folded), model.variant().input_shape(), {.threads = options.threads});
             },
-            load_folded<float>(model, {.threads = options.threads}, &load_report_))) {
+            load_folded<T>(model, {.threads = options.threads}, &load_report_))) {
     require(labels_.empty() || static_cast<Index>(labels_.size()) == model.classes(), labels_.size(), " labels for ",
             model.classes(), " classes: are they of another model?");
   }
 
-  explicit Classifier(const std::filesystem::path& weights, const ClassifierOptions& options = {})
-      : Classifier(open_model(weights, options.model), options) {}
+  explicit BasicClassifier(const std::filesystem::path& weights, const ClassifierOptions& options = {})
+      : BasicClassifier(open_model(weights, options.model), options) {}
 
-  const Engine& engine() const { return engine_; }
+  const BasicEngine<T>& engine() const { return engine_; }
   const Preprocessing& preprocessing() const { return preprocessing_; }
   const std::vector<std::string>& labels() const { return labels_; }
   const LoadReport& load_report() const { return load_report_; }
-  Workspace<float> workspace() const { return engine_.workspace(); }
+  Workspace<T> workspace() const { return engine_.workspace(); }
 
   /// Resizes, crops and normalises `image` as the variant wants it and returns its `top` likeliest classes.
-  std::vector<Prediction> classify(const Image& image, Workspace<float>& workspace, Index top = 5) const {
-    const Tensor<float> input = preprocess(image, preprocessing_);
-    const TensorView<const float> logits = engine_.run(input, workspace);
-    const std::span<const float> values(logits.data(), static_cast<std::size_t>(logits.shape().channels));
+  std::vector<Prediction> classify(const Image& image, Workspace<T>& workspace, Index top = 5) const {
+    const Tensor<T> input(preprocess(image, preprocessing_));
+    const TensorView<const T> logits = engine_.run(input, workspace);
+    const std::vector<float> values(logits.data(), logits.data() + logits.shape().channels);
     return top_predictions(softmax(values), labels_, top);
   }
 
   /// The same with a workspace for this call only.
   std::vector<Prediction> classify(const Image& image, Index top = 5) const {
-    Workspace<float> temporary = workspace();
+    Workspace<T> temporary = workspace();
     return classify(image, temporary, top);
   }
 
@@ -93,7 +95,9 @@ class Classifier {
   Preprocessing preprocessing_;
   std::vector<std::string> labels_;
   LoadReport load_report_;
-  Engine engine_;
+  BasicEngine<T> engine_;
 };
+
+using Classifier = BasicClassifier<float>;
 
 }  // namespace plainnet
