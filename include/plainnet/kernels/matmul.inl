@@ -141,7 +141,7 @@ inline void multiply_block(const Left& left, const T* b, const BlockResult<T>& r
   using V = typename S::Vector;
   constexpr Index vectors = MatmulBlock<T>::vectors;
   // In memory, and only ever seen through pointers, so that `sum` alone is in registers.
-  V total[rows * vectors], portion[rows * vectors];
+  V total[rows * vectors];
   const Index depth = left.depth;
   Index begin = 0;
   do {
@@ -154,13 +154,19 @@ inline void multiply_block(const Left& left, const T* b, const BlockResult<T>& r
     }
     left.template add_products<rows>({begin, end}, b, sum);
     b += (end - begin) * MatmulBlock<T>::columns;
-    V* const place = begin == 0 ? total : portion;
+    if (begin == 0) {
 #pragma GCC unroll 16
-    for (Index r = 0; r < rows; ++r) {
+      for (Index r = 0; r < rows; ++r) {
 #pragma GCC unroll 2
-      for (Index v = 0; v < vectors; ++v) place[r * vectors + v] = sum[r][v];
+        for (Index v = 0; v < vectors; ++v) total[r * vectors + v] = sum[r][v];
+      }
+    } else {
+#pragma GCC unroll 16
+      for (Index r = 0; r < rows; ++r) {
+#pragma GCC unroll 2
+        for (Index v = 0; v < vectors; ++v) total[r * vectors + v] = S::add(total[r * vectors + v], sum[r][v]);
+      }
     }
-    for (Index i = 0; begin > 0 && i < rows * vectors; ++i) total[i] = S::add(total[i], portion[i]);
     begin += Left::terms_in_portion;
   } while (begin < depth);
   finish_block<T>(total, rows, result);

@@ -1,21 +1,20 @@
 // Body of winograd.hpp, compiled once for every instruction set (for_each_isa.hpp).
 
-/// Rows of a block at equal distances, a channel behind the other. Rows behind the last are read as that one.
-template <class T>
+/// Transformed tiles as the rows of a block: channel k of row r is rows[r][offset + k].
+template <class T, Index portion>
 struct TileRows {
-  static constexpr Index terms_in_portion = winograd_terms_in_portion;
+  static constexpr Index terms_in_portion = portion;
 
-  const T* data;
-  Index stride;
-  Index count;
+  const T* const* rows;
+  Index offset;
   Index depth;
 
-  template <Index rows>
-  void add_products(Range terms, const T* b, typename Simd<T>::Vector (&sum)[rows][MatmulBlock<T>::vectors]) const {
-    const T* row[rows];
+  template <Index height>
+  void add_products(Range terms, const T* b, typename Simd<T>::Vector (&sum)[height][MatmulBlock<T>::vectors]) const {
+    const T* row[height];
 #pragma GCC unroll 16
-    for (Index r = 0; r < rows; ++r) row[r] = data + (r < count ? r : count - 1) * stride + terms.begin;
-    add_row_products<T, rows>(row, terms.size(), b, sum);
+    for (Index r = 0; r < height; ++r) row[r] = rows[r] + offset + terms.begin;
+    add_row_products<T, height>(row, terms.size(), b, sum);
   }
 };
 
@@ -172,15 +171,14 @@ struct WinogradPortion {
   }
 
   /// One product a position.
-  void multiply_panel(const T* weights) const {
+  void multiply_panel(const T* const* rows, const T* weights) const {
     const Epilogue<T> none;
     for (Index position = 0; position < positions; ++position, weights += packed.group_in() * columns) {
-      const T* data = inputs + position * input_stride();
       BlockResult<T> result(none, nullptr, sums + position * sum_stride(), columns);
-      for (Index count = tiles.size(); count > 0; count -= MatmulBlock<T>::rows) {
-        const TileRows<T> left{data, input_row(), count, packed.group_in()};
-        multiply_whole_block<T>(block_height<T>(count), left, weights, result);
-        data += MatmulBlock<T>::rows * input_row();
+      for (Index first = 0; first < tiles.size(); first += MatmulBlock<T>::rows) {
+        const TileRows<T, winograd_terms_in_portion(tile)> left{rows + first, position * input_stride(),
+                                                                packed.group_in()};
+        multiply_whole_block<T>(block_height<T>(tiles.size() - first), left, weights, result);
         result.move_down(MatmulBlock<T>::rows);
       }
     }
@@ -218,11 +216,15 @@ struct WinogradPortion {
 
   void run(const Epilogue<T>& epilogue) const {
     transform_inputs();
+    const T* rows[winograd_most_tiles + MatmulBlock<T>::rows];  // the last again for those that a block has too many
+    for (Index i = 0; i < tiles.size() + MatmulBlock<T>::rows; ++i) {
+      rows[i] = inputs + (i < tiles.size() ? i : tiles.size() - 1) * input_row();
+    }
     const Index panels = packed.group_panels();
     const Index panel_size = positions * packed.group_in() * columns;
     for (Index panel = 0; panel < panels; ++panel) {
       const Index global = group * panels + panel;
-      multiply_panel(packed.weights.data() + global * panel_size);
+      multiply_panel(rows, packed.weights.data() + global * panel_size);
       for (Index v = 0; v < columns; v += lanes) {
         const Index left = packed.group_out() - panel * columns - v;
         if (left <= 0) break;
