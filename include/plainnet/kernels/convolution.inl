@@ -1,10 +1,11 @@
 // Body of convolution.hpp, compiled once for every instruction set (for_each_isa.hpp).
 
 /// The pixels that a block of outputs sees: pixels[tap · height + row] points at the first channel of the map. Zeros
-/// stand where a window leaves the map. With `height` = 14 there are more pointers than general registers; the compiler
-/// then fetches some of them again for every term, which the two load ports have room for.
+/// stand where a window leaves the map.
 template <class T>
 struct TapPixels {
+  static constexpr Index terms_in_portion = matmul_terms_in_portion;
+
   const T* const* pixels;
   Index first_channel;
   Index channels;
@@ -13,9 +14,6 @@ struct TapPixels {
   /// As of PackedRows, in the order of the weights: term tap · channels + c.
   template <Index rows>
   void add_products(Range terms, const T* b, typename Simd<T>::Vector (&sum)[rows][MatmulBlock<T>::vectors]) const {
-    using S = Simd<T>;
-    using V = typename S::Vector;
-    constexpr Index vectors = MatmulBlock<T>::vectors;
     const T* const* tap = pixels + terms.begin / channels * rows;
     Index channel = terms.begin % channels;
     for (Index k = terms.begin; k < terms.end; tap += rows) {
@@ -23,21 +21,8 @@ struct TapPixels {
       const T* row[rows];
 #pragma GCC unroll 16
       for (Index r = 0; r < rows; ++r) row[r] = tap[r] + first_channel + channel;
-      for (Index c = 0; c < count; ++c) {
-        V column[vectors];
-#pragma GCC unroll 2
-        for (Index v = 0; v < vectors; ++v) {
-          column[v] = S::load(b + v * S::lanes);
-          __builtin_prefetch(b + v * S::lanes + 8 * MatmulBlock<T>::columns);
-        }
-#pragma GCC unroll 16
-        for (Index r = 0; r < rows; ++r) {
-          const V pixel = S::broadcast(row[r][c]);
-#pragma GCC unroll 2
-          for (Index v = 0; v < vectors; ++v) sum[r][v] = S::fma(pixel, column[v], sum[r][v]);
-        }
-        b += MatmulBlock<T>::columns;
-      }
+      add_row_products<T, rows>(row, count, b, sum);
+      b += count * MatmulBlock<T>::columns;
       k += count;
       channel = 0;
     }

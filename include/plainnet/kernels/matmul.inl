@@ -44,10 +44,6 @@ struct BlockResult {
   }
 };
 
-/// Summed in portions of so many terms, and the portions then: a running sum over 4096 terms would carry four times the
-/// rounding error (measured on vanillanet_5's logits), and 256 keeps the additions to memory below 1 % of the work.
-inline constexpr Index terms_in_portion = 256;
-
 /// The sums of a block become its result.
 template <class T>
 inline void finish_block(typename Simd<T>::Vector* sums, Index rows, const BlockResult<T>& result) {
@@ -77,9 +73,36 @@ inline void finish_block(typename Simd<T>::Vector* sums, Index rows, const Block
   }
 }
 
+/// sum(r, c) += row[r][k] · b(k, c) for k < count. With 14 rows there are more pointers than general registers; the
+/// compiler then fetches three of them again for every term, which the two load ports have room for.
+template <class T, Index rows>
+inline void add_row_products(const T* const (&row)[rows], Index count, const T* b,
+                             typename Simd<T>::Vector (&sum)[rows][MatmulBlock<T>::vectors]) {
+  using S = Simd<T>;
+  using V = typename S::Vector;
+  constexpr Index vectors = MatmulBlock<T>::vectors;
+  for (Index k = 0; k < count; ++k) {
+    V column[vectors];
+#pragma GCC unroll 2
+    for (Index v = 0; v < vectors; ++v) {
+      column[v] = S::load(b + v * S::lanes);
+      __builtin_prefetch(b + v * S::lanes + 8 * MatmulBlock<T>::columns);
+    }
+#pragma GCC unroll 16
+    for (Index r = 0; r < rows; ++r) {
+      const V pixel = S::broadcast(row[r][k]);
+#pragma GCC unroll 2
+      for (Index v = 0; v < vectors; ++v) sum[r][v] = S::fma(pixel, column[v], sum[r][v]);
+    }
+    b += MatmulBlock<T>::columns;
+  }
+}
+
 /// The left-hand side of a block of `rows` rows, packed: element k of row r at a[k · rows + r].
 template <class T>
 struct PackedRows {
+  static constexpr Index terms_in_portion = matmul_terms_in_portion;
+
   const T* a;
   Index depth;
 
@@ -118,11 +141,11 @@ inline void multiply_block(const Left& left, const T* b, const BlockResult<T>& r
   using V = typename S::Vector;
   constexpr Index vectors = MatmulBlock<T>::vectors;
   // In memory, and only ever seen through pointers, so that `sum` alone is in registers.
-  V total[rows * vectors], portion[rows * vectors];
+  V total[rows * vectors];
   const Index depth = left.depth;
   Index begin = 0;
   do {
-    const Index end = begin + terms_in_portion < depth ? begin + terms_in_portion : depth;
+    const Index end = begin + Left::terms_in_portion < depth ? begin + Left::terms_in_portion : depth;
     V sum[rows][vectors];
 #pragma GCC unroll 16
     for (Index r = 0; r < rows; ++r) {
@@ -131,14 +154,20 @@ inline void multiply_block(const Left& left, const T* b, const BlockResult<T>& r
     }
     left.template add_products<rows>({begin, end}, b, sum);
     b += (end - begin) * MatmulBlock<T>::columns;
-    V* const place = begin == 0 ? total : portion;
+    if (begin == 0) {
 #pragma GCC unroll 16
-    for (Index r = 0; r < rows; ++r) {
+      for (Index r = 0; r < rows; ++r) {
 #pragma GCC unroll 2
-      for (Index v = 0; v < vectors; ++v) place[r * vectors + v] = sum[r][v];
+        for (Index v = 0; v < vectors; ++v) total[r * vectors + v] = sum[r][v];
+      }
+    } else {
+#pragma GCC unroll 16
+      for (Index r = 0; r < rows; ++r) {
+#pragma GCC unroll 2
+        for (Index v = 0; v < vectors; ++v) total[r * vectors + v] = S::add(total[r * vectors + v], sum[r][v]);
+      }
     }
-    for (Index i = 0; begin > 0 && i < rows * vectors; ++i) total[i] = S::add(total[i], portion[i]);
-    begin += terms_in_portion;
+    begin += Left::terms_in_portion;
   } while (begin < depth);
   finish_block<T>(total, rows, result);
 }

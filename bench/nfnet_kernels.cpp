@@ -1,0 +1,99 @@
+// The 3×3 convolutions of NFNets by each method, on the shapes of dm_nfnet_f0 at 256×256 and of nf_resnet50, one
+// thread.
+//
+//   nfnet_kernels --benchmark_filter=winograd.*avx2
+//
+// Each first compares its result with the readable layer's. FLOP/s are those of the direct method for all three.
+
+#include <benchmark/benchmark.h>
+
+#include "plainnet/kernels/winograd.hpp"
+#include "plainnet/plainnet.hpp"
+
+namespace {
+
+using namespace plainnet;
+
+constexpr double most_disagreement = 1e-4;
+
+template <class Packed>
+void time_packed(benchmark::State& state, const Conv2d<float>& layer, const Packed& packed, const Shape& in_shape) {
+  const Tensor<float> in = probe_input<float>(in_shape);
+  Tensor<float> out(layer.output_shape(in_shape));
+  ThreadPool pool(1);
+  AlignedVector<float> scratch(static_cast<std::size_t>(packed.scratch()));
+  const auto run = [&] { kernels::convolve<float>(in.view(), packed, {}, out.view(), scratch.data(), pool); };
+  run();
+  const Tensor<float> expected = layer.forward(in);
+  const auto difference = static_cast<double>((out.matrix() - expected.matrix()).cwiseAbs().maxCoeff() /
+                                              expected.matrix().cwiseAbs().maxCoeff());
+  if (!(difference < most_disagreement)) {
+    return state.SkipWithError(concatenate("wrong by ", difference).c_str());
+  }
+  for (auto _ : state) {
+    run();
+    benchmark::ClobberMemory();
+  }
+  state.counters["FLOP/s"] = benchmark::Counter(2.0 * static_cast<double>(layer.macs(in_shape)),
+                                                benchmark::Counter::kIsIterationInvariantRate);
+}
+
+/// `tile` is that of Winograd's convolution, 0 for the direct one.
+void add(const Shape& in, const Conv2dSizes& sizes, Index tile, Isa isa) {
+  const std::string method = tile == 0 ? "direct" : concatenate("winograd_", tile, "x", tile);
+  const std::string name =
+      concatenate(method, "/", in.height, "x", in.width, "x", in.channels, "-", sizes.out_channels,
+                  "/groups:", sizes.groups, "/stride:", sizes.window.stride.height, "/", to_string(isa));
+  benchmark::RegisterBenchmark(name.c_str(), [=](benchmark::State& state) {
+    Conv2d<float> layer(sizes);
+    fill_randomly(layer);
+    const float* bias = layer.bias ? layer.bias->data() : nullptr;
+    if (tile == 0) {
+      time_packed(state, layer,
+                  kernels::pack_convolution(layer.weight.data(), bias, sizes.in_channels, sizes.out_channels,
+                                            sizes.window, sizes.groups, isa),
+                  in);
+    } else {
+      time_packed(state, layer,
+                  kernels::pack_winograd(layer.weight.data(), bias, sizes.in_channels, sizes.out_channels,
+                                         sizes.window.padding, sizes.groups, tile, isa),
+                  in);
+    }
+  });
+}
+
+struct Row {
+  Index side;
+  Index in_channels;
+  Index out_channels;
+  Index groups;
+  Index stride;
+};
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const Row rows[] = {
+      {256, 3, 16, 1, 2},   {128, 16, 32, 1, 1},     {128, 32, 64, 1, 1},  {128, 64, 128, 1, 2},  // stem
+      {64, 128, 128, 1, 1}, {32, 256, 256, 2, 1},    {16, 768, 768, 6, 1}, {8, 768, 768, 6, 1},   // blocks
+      {64, 256, 256, 2, 2}, {32, 768, 768, 6, 2},    {16, 768, 768, 6, 2},                        // first of a stage
+      {56, 256, 256, 4, 1}, {14, 1536, 1536, 24, 1},                                              // groups of 64
+      {56, 64, 64, 1, 1},   {28, 128, 128, 1, 1},    {14, 256, 256, 1, 1}, {7, 512, 512, 1, 1},   // nf_resnet50
+  };
+  for (const Isa isa : all_isas) {
+    if (!is_supported(isa)) continue;
+    for (const Row& row : rows) {
+      const Padding padding = row.stride == 1 ? Padding(1) : Padding(0, 1, 0, 1);
+      const Conv2dSizes sizes{.in_channels = row.in_channels,
+                              .out_channels = row.out_channels,
+                              .window = {.kernel = 3, .stride = row.stride, .padding = padding},
+                              .groups = row.groups};
+      for (Index tile : {0, 2, 4}) {
+        if (tile == 0 || row.stride == 1) add({1, row.side, row.side, row.in_channels}, sizes, tile, isa);
+      }
+    }
+  }
+  benchmark::Initialize(&argc, argv);
+  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
+  benchmark::RunSpecifiedBenchmarks();
+}

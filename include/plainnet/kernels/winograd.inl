@@ -1,0 +1,266 @@
+// Body of winograd.hpp, compiled once for every instruction set (for_each_isa.hpp).
+
+/// Transformed tiles as the rows of a block: channel k of row r is rows[r][offset + k].
+template <class T, Index portion>
+struct TileRows {
+  static constexpr Index terms_in_portion = portion;
+
+  const T* const* rows;
+  Index offset;
+  Index depth;
+
+  template <Index height>
+  void add_products(Range terms, const T* b, typename Simd<T>::Vector (&sum)[height][MatmulBlock<T>::vectors]) const {
+    const T* row[height];
+#pragma GCC unroll 16
+    for (Index r = 0; r < height; ++r) row[r] = rows[r] + offset + terms.begin;
+    add_row_products<T, height>(row, terms.size(), b, sum);
+  }
+};
+
+/// x becomes Bᵀ x.
+template <class T>
+inline void winograd_input(typename Simd<T>::Vector (&x)[4]) {
+  using S = Simd<T>;
+  const typename S::Vector first = S::sub(x[2], x[0]);
+  const typename S::Vector last = S::sub(x[3], x[1]);
+  const typename S::Vector sum = S::add(x[2], x[1]);
+  x[2] = S::sub(x[2], x[1]);
+  x[0] = first;
+  x[1] = sum;
+  x[3] = last;
+}
+
+/// The same of F(4×4): the rows of points a and −a differ in the sign of their odd powers.
+template <class T>
+inline void winograd_input(typename Simd<T>::Vector (&x)[6]) {
+  using S = Simd<T>;
+  using V = typename S::Vector;
+  constexpr double a = winograd_points[0], b = winograd_points[1];
+  const V product = S::broadcast(T(a * a * b * b));
+  const V minus_sum = S::broadcast(T(-(a * a + b * b)));
+  const V first = S::fma(product, x[0], S::fma(minus_sum, x[2], x[4]));
+  const V last = S::fma(product, x[1], S::fma(minus_sum, x[3], x[5]));
+  const V even_a = S::fma(S::broadcast(T(-b * b)), x[2], x[4]);
+  const V odd_a = S::fma(S::broadcast(T(-b * b)), x[1], x[3]);
+  const V even_b = S::fma(S::broadcast(T(-a * a)), x[2], x[4]);
+  const V odd_b = S::fma(S::broadcast(T(-a * a)), x[1], x[3]);
+  x[0] = first;
+  x[1] = S::fma(S::broadcast(T(a)), odd_a, even_a);
+  x[2] = S::fma(S::broadcast(T(-a)), odd_a, even_a);
+  x[3] = S::fma(S::broadcast(T(b)), odd_b, even_b);
+  x[4] = S::fma(S::broadcast(T(-b)), odd_b, even_b);
+  x[5] = last;
+}
+
+/// The first two of x become Aᵀ x.
+template <class T>
+inline void winograd_output(typename Simd<T>::Vector (&x)[4]) {
+  using S = Simd<T>;
+  x[0] = S::add(x[0], S::add(x[1], x[2]));
+  x[1] = S::add(x[3], S::sub(x[1], x[2]));
+}
+
+/// The first four of x become Aᵀ x.
+template <class T>
+inline void winograd_output(typename Simd<T>::Vector (&x)[6]) {
+  using S = Simd<T>;
+  using V = typename S::Vector;
+  constexpr double a = winograd_points[0], b = winograd_points[1];
+  const V sum_a = S::add(x[1], x[2]);
+  const V sum_b = S::add(x[3], x[4]);
+  const V difference_a = S::sub(x[1], x[2]);
+  const V difference_b = S::sub(x[3], x[4]);
+  x[0] = S::add(x[0], S::add(sum_a, sum_b));
+  x[1] = S::fma(S::broadcast(T(a)), difference_a, S::mul(S::broadcast(T(b)), difference_b));
+  x[2] = S::fma(S::broadcast(T(a * a)), sum_a, S::mul(S::broadcast(T(b * b)), sum_b));
+  x[3] = S::fma(S::broadcast(T(a * a * a)), difference_a, S::fma(S::broadcast(T(b * b * b)), difference_b, x[5]));
+}
+
+/// Bᵀ d B of one vector of channels, of which `part` are there: position (i, j) to out[(i · side + j) · stride].
+template <class T, Index side>
+inline void transform_input(const T* const* pixels, Index channel, Index part, T* out, Index stride) {
+  using S = Simd<T>;
+  using V = typename S::Vector;
+  V columns[side][side];
+  for (Index j = 0; j < side; ++j) {
+    V x[side];
+#pragma GCC unroll 6
+    for (Index i = 0; i < side; ++i) x[i] = load_part<T>(pixels[i * side + j] + channel, part);
+    winograd_input<T>(x);
+#pragma GCC unroll 6
+    for (Index i = 0; i < side; ++i) columns[i][j] = x[i];
+  }
+  for (Index i = 0; i < side; ++i) {
+    winograd_input<T>(columns[i]);
+#pragma GCC unroll 6
+    for (Index j = 0; j < side; ++j) S::store(out + (i * side + j) * stride, columns[i][j]);
+  }
+}
+
+/// Aᵀ M A + bias of one vector of channels: output (y, x) to values[y · (side − 2) + x].
+template <class T, Index side>
+inline void transform_output(const T* sums, Index stride, typename Simd<T>::Vector bias,
+                             typename Simd<T>::Vector* values) {
+  using S = Simd<T>;
+  using V = typename S::Vector;
+  constexpr Index tile = side - 2;
+  V rows[tile][side];
+  for (Index j = 0; j < side; ++j) {
+    V x[side];
+#pragma GCC unroll 6
+    for (Index i = 0; i < side; ++i) x[i] = S::load(sums + (i * side + j) * stride);
+    winograd_output<T>(x);
+#pragma GCC unroll 4
+    for (Index i = 0; i < tile; ++i) rows[i][j] = x[i];
+  }
+  for (Index i = 0; i < tile; ++i) {
+    winograd_output<T>(rows[i]);
+#pragma GCC unroll 4
+    for (Index j = 0; j < tile; ++j) values[i * tile + j] = S::add(bias, rows[i][j]);
+  }
+}
+
+/// Tiles `tiles` of one group, few enough for the caches.
+template <class T, Index side>
+struct WinogradPortion {
+  static constexpr Index tile = side - 2;
+  static constexpr Index positions = side * side;
+  static constexpr Index columns = MatmulBlock<T>::columns;
+  static constexpr Index lanes = Simd<T>::lanes;
+
+  const PackedWinograd<T>& packed;
+  TensorView<const T> in;
+  TensorView<T> out;
+  Index group;
+  Range tiles;
+  T* inputs;  // (position, tile, channel), every position on cache lines of its own
+  T* sums;    // (position, tile, column of a panel), likewise
+
+  Index input_row() const { return packed.input_row(); }
+  Index input_stride() const { return tiles.size() * input_row() + winograd_gap<T>; }
+  Index sum_stride() const { return (tiles.size() + MatmulBlock<T>::rows) * columns + winograd_gap<T>; }
+
+  /// Image, row and column of tile i's first output.
+  void locate(Index i, Index& n, Index& y, Index& x) const {
+    const Index across = (out.shape().width + tile - 1) / tile;
+    const Index down = (out.shape().height + tile - 1) / tile;
+    n = i / (across * down);
+    y = i / across % down * tile;
+    x = i % across * tile;
+  }
+
+  void transform_inputs() const {
+    const Shape& shape = in.shape();
+    for (Index i = tiles.begin; i < tiles.end; ++i) {
+      Index n, first_y, first_x;
+      locate(i, n, first_y, first_x);
+      const T* pixels[positions];
+      for (Index position = 0; position < positions; ++position) {
+        const Index y = first_y - packed.padding.top + position / side;
+        const Index x = first_x - packed.padding.left + position % side;
+        const bool in_map = y >= 0 && y < shape.height && x >= 0 && x < shape.width;
+        pixels[position] = (in_map ? in.pixel(n, y, x) : packed.zeros.data()) + group * packed.group_in();
+      }
+      T* const to = inputs + (i - tiles.begin) * input_row();
+      for (Index c = 0; c < packed.group_in(); c += lanes) {
+        const Index part = packed.group_in() - c < lanes ? packed.group_in() - c : lanes;
+        transform_input<T, side>(pixels, c, part, to + c, input_stride());
+      }
+    }
+  }
+
+  /// One product a position.
+  void multiply_panel(const T* const* rows, const T* weights) const {
+    const Epilogue<T> none;
+    for (Index position = 0; position < positions; ++position, weights += packed.group_in() * columns) {
+      BlockResult<T> result(none, nullptr, sums + position * sum_stride(), columns);
+      for (Index first = 0; first < tiles.size(); first += MatmulBlock<T>::rows) {
+        const TileRows<T, winograd_terms_in_portion(tile)> left{rows + first, position * input_stride(),
+                                                                packed.group_in()};
+        multiply_whole_block<T>(block_height<T>(tiles.size() - first), left, weights, result);
+        result.move_down(MatmulBlock<T>::rows);
+      }
+    }
+  }
+
+  /// The results of `part` channels from `channel` of the map on.
+  void transform_sums(const T* from, Index channel, Index part, typename Simd<T>::Vector bias,
+                      const Epilogue<T>& epilogue) const {
+    using S = Simd<T>;
+    using V = typename S::Vector;
+    const Shape& shape = out.shape();
+    for (Index i = tiles.begin; i < tiles.end; ++i, from += columns) {
+      V values[tile * tile];
+      transform_output<T, side>(from, sum_stride(), bias, values);
+      if (epilogue.activation != Activation::none) {
+        activate<T>(values, tile * tile, epilogue.activation, epilogue.slope);
+      }
+      Index n, first_y, first_x;
+      locate(i, n, first_y, first_x);
+      for (Index y = 0; y < tile && first_y + y < shape.height; ++y) {
+        for (Index x = 0; x < tile && first_x + x < shape.width; ++x) {
+          const Index row = (n * shape.height + first_y + y) * shape.width + first_x + x;
+          V value = values[y * tile + x];
+          if (epilogue.residual) {
+            const V term = load_part<T>(epilogue.residual + row * epilogue.residual_stride + channel, part);
+            const V scale =
+                epilogue.residual_scale ? load_part<T>(epilogue.residual_scale + channel, part) : S::broadcast(T{1});
+            value = S::fma(scale, term, value);
+          }
+          store_part<T>(out.data() + row * shape.channels + channel, value, part);
+        }
+      }
+    }
+  }
+
+  void run(const Epilogue<T>& epilogue) const {
+    transform_inputs();
+    const T* rows[winograd_most_tiles + MatmulBlock<T>::rows];  // the last again for those that a block has too many
+    for (Index i = 0; i < tiles.size() + MatmulBlock<T>::rows; ++i) {
+      rows[i] = inputs + (i < tiles.size() ? i : tiles.size() - 1) * input_row();
+    }
+    const Index panels = packed.group_panels();
+    const Index panel_size = positions * packed.group_in() * columns;
+    for (Index panel = 0; panel < panels; ++panel) {
+      const Index global = group * panels + panel;
+      multiply_panel(rows, packed.weights.data() + global * panel_size);
+      for (Index v = 0; v < columns; v += lanes) {
+        const Index left = packed.group_out() - panel * columns - v;
+        if (left <= 0) break;
+        transform_sums(sums + v, group * packed.group_out() + panel * columns + v, left < lanes ? left : lanes,
+                       Simd<T>::load(packed.bias.data() + global * columns + v), epilogue);
+      }
+    }
+  }
+};
+
+/// Part `part` of `parts` equal parts of the tiles of all groups.
+template <class T, Index side>
+inline void convolve_tiles(TensorView<const T> in, const PackedWinograd<T>& packed, const Epilogue<T>& epilogue,
+                           TensorView<T> out, T* scratch, Index parts, Index part) {
+  constexpr Index tile = side - 2;
+  const Shape& shape = out.shape();
+  const Index group_tiles = shape.batch * ((shape.height + tile - 1) / tile) * ((shape.width + tile - 1) / tile);
+  const Range all = part_of(group_tiles * packed.groups, parts, part);
+  for (Index i = all.begin; i < all.end;) {
+    const Index group = i / group_tiles;
+    const Index first = i % group_tiles;
+    Index count = group_tiles - first < all.end - i ? group_tiles - first : all.end - i;
+    if (count > packed.tiles_in_cache()) count = packed.tiles_in_cache();
+    const WinogradPortion<T, side> portion{
+        packed, in, out, group, {first, first + count}, scratch, scratch + packed.input_scratch()};
+    portion.run(epilogue);
+    i += count;
+  }
+}
+
+template <class T>
+inline void convolve_winograd(TensorView<const T> in, const PackedWinograd<T>& packed, const Epilogue<T>& epilogue,
+                              TensorView<T> out, T* scratch, Index parts, Index part) {
+  if (packed.tile == 2) {
+    convolve_tiles<T, 4>(in, packed, epilogue, out, scratch, parts, part);
+  } else {
+    convolve_tiles<T, 6>(in, packed, epilogue, out, scratch, parts, part);
+  }
+}

@@ -1,0 +1,34 @@
+#include <gtest/gtest.h>
+
+#include "plainnet/kernels/convolution_method.hpp"
+
+namespace plainnet::kernels {
+namespace {
+
+constexpr Window same{.kernel = 3, .padding = 1};
+
+TEST(ConvolutionMethodOf, TakesLargeTilesForLargeMaps) {
+  EXPECT_EQ(convolution_method(same, 64, 64, 128, 128), ConvolutionMethod::winograd_4x4);
+  EXPECT_EQ(convolution_method(same, 32, 32, 128, 128), ConvolutionMethod::winograd_4x4);
+  EXPECT_EQ(convolution_method(same, 16, 16, 128, 128), ConvolutionMethod::winograd_2x2);
+  EXPECT_EQ(convolution_method(same, 8, 8, 128, 128), ConvolutionMethod::winograd_2x2);
+  EXPECT_EQ(convolution_method(same, 64, 16, 128, 128), ConvolutionMethod::winograd_2x2);
+  EXPECT_EQ(convolution_method(same, 4, 4, 128, 128), ConvolutionMethod::direct);
+}
+
+TEST(ConvolutionMethodOf, LeavesWhatWinogradCannotOrShouldNotDo) {
+  const Window windows[] = {{.kernel = 1},
+                            {.kernel = 5, .padding = 2},
+                            {.kernel = {3, 1}, .padding = 1},
+                            {.kernel = 3, .stride = 2, .padding = {0, 1, 0, 1}},
+                            {.kernel = 3, .stride = {1, 2}, .padding = 1},
+                            {.kernel = 3, .dilation = 2, .padding = 2}};
+  for (const Window& window : windows) {
+    EXPECT_EQ(convolution_method(window, 64, 64, 128, 128), ConvolutionMethod::direct);
+  }
+  EXPECT_EQ(convolution_method(same, 128, 128, 3, 16), ConvolutionMethod::direct);
+  EXPECT_EQ(convolution_method(same, 128, 128, 16, 3), ConvolutionMethod::direct);
+}
+
+}  // namespace
+}  // namespace plainnet::kernels
