@@ -1,5 +1,5 @@
 #pragma once
-// Folded networks as programs. A family adds one function.
+// Folded networks as programs, which are fastest on images of the shape `input`. A family adds one function.
 
 #include "plainnet/engine/lower_metaformer.hpp"
 #include "plainnet/engine/lower_nfnet.hpp"
@@ -10,7 +10,7 @@ namespace plainnet {
 
 /// Any network that has no overload below: one as trained, or one of a family that engines do not know yet.
 template <class Network>
-Program<typename Network::Scalar> lower(const Network&, Isa isa) {
+Program<typename Network::Scalar> lower(const Network&, Isa isa, const Shape&) {
   static_assert(sizeof(Network) == 0,
                 "An engine runs folded networks only: fold this network first (plainnet/fold/fold.hpp), or give its "
                 "type a lower() beside that of FoldedVanillaNet.");
@@ -18,8 +18,8 @@ Program<typename Network::Scalar> lower(const Network&, Isa isa) {
 }
 
 template <class T>
-Program<T> lower(const FoldedVanillaNet<T>& network, Isa isa) {
-  Program<T> program(isa);
+Program<T> lower(const FoldedVanillaNet<T>& network, Isa isa, const Shape& input) {
+  Program<T> program(isa, input);
   program.append(network.stem);
   program.name_feature("stem");
   for (std::size_t i = 0; i < network.stages.size(); ++i) {

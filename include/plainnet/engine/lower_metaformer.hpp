@@ -122,9 +122,9 @@ class MetaFormerLowering {
 }  // namespace detail
 
 template <class... Mixers>
-auto lower(const FoldedMetaFormer<Mixers...>& network, Isa isa) {
+auto lower(const FoldedMetaFormer<Mixers...>& network, Isa isa, const Shape& input) {
   using T = typename FoldedMetaFormer<Mixers...>::Scalar;
-  Program<T> program(isa);
+  Program<T> program(isa, input);
   detail::MetaFormerLowering<T> lowering(program);
   for (std::size_t i = 0; i < network.stages.size(); ++i) {
     const auto& stage = network.stages[i];

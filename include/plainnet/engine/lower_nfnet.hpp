@@ -52,9 +52,9 @@ void append_nf_block(Program<T>& program, const FoldedNfBlock<T>& block, kernels
 
 /// `Network` is a FoldedNfNet, whose parameters are freed as they are packed unless it is const.
 template <class Network>
-Program<typename Network::Scalar> lower_nfnet(Network& network, Isa isa) {
+Program<typename Network::Scalar> lower_nfnet(Network& network, Isa isa, const Shape& input) {
   using T = typename Network::Scalar;
-  Program<T> program(isa);
+  Program<T> program(isa, input);
   const kernels::Activation act = kernel_of<T>(network.act);
   for (std::size_t i = 0; i < network.stem.size(); ++i) {
     program.append(network.stem[i], i + 1 < network.stem.size() ? act : kernels::Activation::none);
@@ -83,12 +83,12 @@ Program<typename Network::Scalar> lower_nfnet(Network& network, Isa isa) {
 }  // namespace detail
 
 template <class T>
-Program<T> lower(const FoldedNfNet<T>& network, Isa isa) {
-  return detail::lower_nfnet(network, isa);
+Program<T> lower(const FoldedNfNet<T>& network, Isa isa, const Shape& input) {
+  return detail::lower_nfnet(network, isa, input);
 }
 template <class T>
-Program<T> lower(FoldedNfNet<T>&& network, Isa isa) {
-  return detail::lower_nfnet(network, isa);
+Program<T> lower(FoldedNfNet<T>&& network, Isa isa, const Shape& input) {
+  return detail::lower_nfnet(network, isa, input);
 }
 
 }  // namespace plainnet

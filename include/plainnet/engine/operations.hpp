@@ -8,6 +8,7 @@
 #include "plainnet/kernels/convolution.hpp"
 #include "plainnet/kernels/depthwise.hpp"
 #include "plainnet/kernels/pooling.hpp"
+#include "plainnet/kernels/winograd.hpp"
 #include "plainnet/layers/pooling.hpp"
 
 namespace plainnet {
@@ -52,6 +53,34 @@ struct ConvolutionOperation final : Operation<T> {
     for (const auto& group : packed.groups) total += static_cast<Index>(group.panels.size() + group.bias.size());
     return total;
   }
+  void run(TensorView<const T> in, const T* residual, TensorView<T> out, T* scratch, ThreadPool& pool) const override {
+    kernels::Epilogue<T> with_residual = epilogue;
+    with_residual.residual = residual;
+    with_residual.residual_stride = packed.out_channels;
+    kernels::convolve(in, packed, with_residual, out, scratch, pool);
+  }
+};
+
+/// The same for 3×3 windows of stride 1, by Winograd's algorithm.
+template <class T>
+struct WinogradOperation final : Operation<T> {
+  kernels::PackedWinograd<T> packed;
+  kernels::Epilogue<T> epilogue;  // its residual is given to run()
+
+  explicit WinogradOperation(kernels::PackedWinograd<T> packed_, kernels::Epilogue<T> epilogue_ = {})
+      : packed(std::move(packed_)), epilogue(epilogue_) {}
+
+  Shape output_shape(const Shape& in) const override {
+    require(in.channels == packed.in_channels, "a convolution of ", packed.in_channels, " channels was given ",
+            in.channels);
+    return plainnet::output_shape(in, packed.window(), packed.out_channels);
+  }
+  /// Those of the convolution, not the fewer that are done.
+  Index macs(const Shape& in) const override {
+    return checked_multiply(output_shape(in).elements(), 9 * packed.group_in());
+  }
+  Index scratch(const Shape&, Index threads) const override { return checked_multiply(packed.scratch(), threads); }
+  Index weight_elements() const override { return static_cast<Index>(packed.weights.size() + packed.bias.size()); }
   void run(TensorView<const T> in, const T* residual, TensorView<T> out, T* scratch, ThreadPool& pool) const override {
     kernels::Epilogue<T> with_residual = epilogue;
     with_residual.residual = residual;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "plainnet/engine/operations.hpp"
+#include "plainnet/kernels/convolution_method.hpp"
 #include "plainnet/layers/activation.hpp"
 #include "plainnet/layers/convolution.hpp"
 #include "plainnet/layers/linear.hpp"
@@ -31,7 +32,10 @@ class Program {
     Index value;
   };
 
-  explicit Program(Isa isa) : isa_(isa) {
+  /// `input` is the shape that it will be run on for the most part: what is fastest there is chosen. Any other that the
+  /// network takes is right too.
+  explicit Program(Isa isa, const std::optional<Shape>& input = {}) : isa_(isa) {
+    if (input) shapes_.push_back(*input);
     require(is_supported(isa), "this machine has no ", to_string(isa), "; its best is ", to_string(best_isa()));
   }
 
@@ -55,7 +59,9 @@ class Program {
   template <class Op, class... Arguments>
   void add(Arguments&&... arguments) {
     const Index input = std::exchange(input_, std::nullopt).value_or(last_value());
-    steps_.push_back({std::make_unique<const Op>(std::forward<Arguments>(arguments)...), input, std::nullopt});
+    auto operation = std::make_unique<const Op>(std::forward<Arguments>(arguments)...);
+    if (!shapes_.empty()) shapes_.push_back(operation->output_shape(shapes_[static_cast<std::size_t>(input)]));
+    steps_.push_back({std::move(operation), input, std::nullopt});
   }
 
   /// The same, for an operation that adds an earlier value to its result.
@@ -122,10 +128,30 @@ class Program {
   static constexpr bool never = false;
 
   void append(const Conv2d<T>& conv, const kernels::Epilogue<T>& epilogue) {
-    add<ConvolutionOperation<T>>(
-        kernels::pack_convolution(conv.weight.data(), conv.bias ? conv.bias->data() : nullptr, conv.in_channels(),
-                                  conv.out_channels(), conv.window(), conv.groups(), isa_),
-        epilogue);
+    using enum kernels::ConvolutionMethod;
+    const T* const bias = conv.bias ? conv.bias->data() : nullptr;
+    const kernels::ConvolutionMethod method = method_for(conv);
+    if (method == direct) {
+      add<ConvolutionOperation<T>>(kernels::pack_convolution(conv.weight.data(), bias, conv.in_channels(),
+                                                             conv.out_channels(), conv.window(), conv.groups(), isa_),
+                                   epilogue);
+    } else {
+      add<WinogradOperation<T>>(
+          kernels::pack_winograd(conv.weight.data(), bias, conv.in_channels(), conv.out_channels(),
+                                 padded_for(next_input(), conv.window()).padding, conv.groups(),
+                                 method == winograd_2x2 ? 2 : 4, isa_),
+          epilogue);
+    }
+  }
+
+  /// The expected shape of what the next step reads.
+  Shape next_input() const { return shapes_[static_cast<std::size_t>(input_.value_or(last_value()))]; }
+
+  kernels::ConvolutionMethod method_for(const Conv2d<T>& conv) const {
+    if (shapes_.empty()) return kernels::ConvolutionMethod::direct;
+    const Shape out = conv.output_shape(next_input());
+    return kernels::convolution_method(conv.window(), out.height, out.width, conv.in_channels() / conv.groups(),
+                                       conv.out_channels() / conv.groups());
   }
 
   template <class... Layers, std::size_t... i>
@@ -135,6 +161,7 @@ class Program {
 
   Isa isa_;
   std::optional<Index> input_;  // of the next step, where it is not the last value
+  std::vector<Shape> shapes_;   // expected, of value i; empty: not known
   std::vector<Step> steps_;
   std::vector<Feature> features_;
 };
