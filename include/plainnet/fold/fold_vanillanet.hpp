@@ -63,7 +63,7 @@ Conv2d<T> merge(const Conv2d<T>& conv1, const ChannelAffine& affine1, const Conv
   sizes.out_channels = conv2.out_channels();
   Conv2d<T> merged = with_bias<T>(sizes);
   compose(conv2.weight, bias_of(conv2), affine2, conv1.weight, bias_of(conv1), affine1, merged.weight, *merged.bias,
-          context.pool);
+          context.pool, context.workspace);
   context.count(convolutions_into_one);
   return merged;
 }
