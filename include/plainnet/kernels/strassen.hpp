@@ -71,7 +71,7 @@ struct StrassenPlan {
     leaf_rows = parts_of(rows, parts);
     leaf_depth = parts_of(parts_of(depth, parts), chunk) * chunk;
     leaf_columns = parts_of(columns, parts);
-    // As many columns as make 64 MB of right factors: they are made once, the left ones for each of these stripes.
+    // As many columns as make 128 MB of right factors: they are made once, the left ones for each of these stripes.
     constexpr Index most_elements = Index{8} << 20;
     const Index width = matmul_panel_columns<double>(isa);
     const Index panels = parts_of(leaf_columns, width);

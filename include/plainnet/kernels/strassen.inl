@@ -209,12 +209,11 @@ inline void pack_left_factors(const ScaledProduct<T>& product, const StrassenPla
 }
 
 /// All products of some rows of the leaves and a slice of their depth, added to `out` unless it is the first: (product,
-/// panel, row, column).
+/// panel, row, column). (To prefetch the next panel and the sums to add to made no difference.)
 inline void multiply_leaves(const StrassenPlan& plan, Index rows, Range slice, Index panels, const double* left,
                             const double* right, double* out) {
   constexpr Index block_rows = MatmulBlock<double>::rows;
   constexpr Index columns = MatmulBlock<double>::columns;
-  constexpr Index line = alignment / sizeof(double);
   const Index depth = slice.size();
   const Index padded = rows + block_rows;
   const Epilogue<double> none;
@@ -225,13 +224,8 @@ inline void multiply_leaves(const StrassenPlan& plan, Index rows, Range slice, I
       const double* a = left + i * plan.left_size();
       BlockResult<double> result(none, nullptr, c, columns);
       result.residual_stride = columns;
-      // The panel after this one comes from memory meanwhile.
-      const double* next = b + depth * columns;
-      const Index share = (depth * columns / line * block_rows + rows - 1) / rows;
       for (Index r = 0; r < rows; r += block_rows) {
         const Index height = block_height<double>(rows - r);
-        for (Index p = 0; p < height * columns; p += line) __builtin_prefetch(result.out + p, 1);
-        for (Index p = 0; p < share; ++p, next += line) __builtin_prefetch(next, 0, 2);
         if (slice.begin > 0) result.residual = result.out;
         multiply_block_of<double>(height, depth, a, b, result);
         a += height * depth;
