@@ -1,3 +1,5 @@
+#include <algorithm>
+#include <memory>
 #include <numeric>
 
 #include <gtest/gtest.h>
@@ -13,6 +15,14 @@ TEST(Parameter, StartsWithZeros) {
   EXPECT_EQ(parameter.extents(), (Extents{2, 3, 4}));
   EXPECT_EQ(parameter.size(), 24);
   for (float value : parameter) EXPECT_EQ(value, 0.0f);
+  for (Index size : {1000, 1 << 20, (1 << 20) + 1}) {  // small, and large from memory that was used before
+    std::fill_n(std::make_unique<float[]>(static_cast<std::size_t>(size)).get(), size, 1.0f);
+    for (int again = 0; again < 2; ++again) {
+      Parameter<float> zeros({size});
+      EXPECT_EQ(std::count(zeros.begin(), zeros.end(), 0.0f), size);
+      std::fill(zeros.begin(), zeros.end(), 1.0f);
+    }
+  }
 }
 
 TEST(Parameter, IsAMatrixOfItsFirstExtentByTheRest) {

@@ -111,17 +111,19 @@ struct ComposeRow {
   Index out, middle, in, threads;
 };
 
-// Around the 512 columns that are computed at a time, and the panels and rows of the product below.
+// Around vectors, panels and blocks of the product below; the last so large that floats go through Strassen's levels.
 TYPED_TEST(FoldAlgebraOf, ComposeIsOneMapAfterTheOther) {
   using T = TypeParam;
   test::Random random(3);
+  AlignedVector<double> workspace;
   for (const ComposeRow& row : {ComposeRow{1, 1, 1, 1},
                                 {13, 7, 5, 1},
                                 {3, 17, 511, 2},
                                 {5, 3, 512, 1},
                                 {4, 9, 513, 3},
                                 {31, 2, 1100, 2},
-                                {64, 33, 48, 3}}) {
+                                {64, 33, 48, 3},
+                                {513, 530, 521, 2}}) {
     SCOPED_TRACE(concatenate(row.out, " after ", row.middle, " of ", row.in, ", ", row.threads, " threads"));
     const Parameter<T> weight1 = random_matrix<T>(random, row.middle, row.in);
     const Parameter<T> weight2 = random_matrix<T>(random, row.out, row.middle);
@@ -132,7 +134,7 @@ TYPED_TEST(FoldAlgebraOf, ComposeIsOneMapAfterTheOther) {
     Parameter<T> weight({row.out, row.in});
     Parameter<T> bias({row.out});
     ThreadPool pool(row.threads);
-    compose(weight2, bias2, affine2, weight1, bias1, affine1, weight, bias, pool);
+    compose(weight2, bias2, affine2, weight1, bias1, affine1, weight, bias, pool, workspace);
     const double u = 0x1p-52;
     const double rounding = sizeof(T) == 4 ? 0x1p-24 : 0x1p-53;  // of the result to T
     for (Index o = 0; o < row.out; ++o) {

@@ -94,6 +94,19 @@ TYPED_TEST(FoldOf, LeavesTheOriginalAsItIs) {
   }
 }
 
+TYPED_TEST(FoldOf, OfWhatIsNoLongerNeededGivesItsMemoryBack) {
+  using T = TypeParam;
+  for (double slope : {1.0, 0.5}) {
+    auto trained = random_network<T>(config_of(2, false), slope, 6);
+    const auto expected = numbers_of(fold(trained).network);
+    EXPECT_EQ(numbers_of(fold(std::move(trained)).network), expected) << slope;
+    for (const VanillaBlock<T>& block : trained.stages) {
+      EXPECT_EQ(block.conv1.template get<0>().weight.size(), 0) << slope;
+      EXPECT_EQ(block.conv2.template get<0>().weight.size(), 0) << slope;
+    }
+  }
+}
+
 TYPED_TEST(FoldOf, DoesNotDependOnTheNumberOfThreads) {
   for (double slope : {1.0, 0.5}) {
     VanillaNetConfig config = config_of(1, false);

@@ -1,6 +1,8 @@
 #pragma once
 // A learned array, in the shape and order in which a checkpoint stores it.
 
+#include <algorithm>
+
 #include "plainnet/core/tensor.hpp"
 
 namespace plainnet {
@@ -10,9 +12,11 @@ class Parameter {
  public:
   Parameter() = default;
 
-  /// All zeros.
+  /// All zeros. A large one takes up memory as it is written: one that is replaced before costs nothing.
   explicit Parameter(const Extents& extents)
-      : extents_(extents), values_(static_cast<std::size_t>(extents.elements()), T{}) {}
+      : extents_(extents), values_(static_cast<std::size_t>(extents.elements())) {
+    if (!AlignedAllocator<T>::is_zeroed(values_.size())) std::fill(values_.begin(), values_.end(), T{});
+  }
 
   const Extents& extents() const { return extents_; }
   Index size() const { return static_cast<Index>(values_.size()); }

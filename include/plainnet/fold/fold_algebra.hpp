@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "plainnet/core/parameter.hpp"
-#include "plainnet/kernels/matmul.hpp"
+#include "plainnet/kernels/strassen.hpp"
 
 namespace plainnet {
 
@@ -102,34 +102,17 @@ void affine_around(const ChannelAffine& before, const Parameter<T>& weight, cons
 
 namespace detail {
 
-/// Columns `first_column` … `first_column + depth − 1` of the rows of diag(row_scale) · W · diag(column_scale),
-/// converted to double while they are packed.
+/// In eight sums, of which a processor has that many under way.
 template <class T>
-struct ScaledRows : kernels::RowSource<double> {
-  const Parameter<T>& weight;
-  const Vector& row_scale;
-  const Vector& column_scale;
-  Index first_column = 0;
-  Index depth = 0;
-
-  ScaledRows(const Parameter<T>& weight_, const Vector& row_scale_, const Vector& column_scale_)
-      : weight(weight_), row_scale(row_scale_), column_scale(column_scale_) {}
-
-  void pack(Isa, Index first, Index count, Index height, double* packed) const override {
-    constexpr Index chunk = 64;  // of a row, that stays in L1 until the rows beside it are packed
-    for (Index begin = 0; begin < depth; begin += chunk) {
-      const Index end = std::min(begin + chunk, depth);
-      for (Index r = 0; r < height; ++r) {
-        const T* row = weight.data() + (first + r) * weight.columns() + first_column;
-        const double* scale = column_scale.data() + first_column;
-        const double of_row = r < count ? row_scale[static_cast<std::size_t>(first + r)] : 0.0;
-        for (Index k = begin; k < end; ++k) {
-          packed[k * height + r] = r < count ? of_row * static_cast<double>(row[k]) * scale[k] : 0.0;
-        }
-      }
-    }
+double dot(const T* row, const Vector& vector) {
+  double sums[8] = {};
+  std::size_t i = 0;
+  for (; i + 8 <= vector.size(); i += 8) {
+    for (std::size_t j = 0; j < 8; ++j) sums[j] += static_cast<double>(row[i + j]) * vector[i + j];
   }
-};
+  for (; i < vector.size(); ++i) sums[0] += static_cast<double>(row[i]) * vector[i];
+  return ((sums[0] + sums[4]) + (sums[2] + sums[6])) + ((sums[1] + sums[5]) + (sums[3] + sums[7]));
+}
 
 }  // namespace detail
 
@@ -139,12 +122,12 @@ struct ScaledRows : kernels::RowSource<double> {
 ///   W = diag(s₂)·W₂·diag(s₁)·W₁,   b = s₂·(W₂·(s₁·b₁ + t₁) + b₂) + t₂
 ///
 /// Exact where W₁ is a k×k convolution, padded too, and W₂ is 1×1. (A padded k×k after a 1×1 would not be: at the
-/// border it sees zeros in place of b₁.) The result is computed some columns at a time, so that double copies stay
-/// small beside the weights.
+/// border it sees zeros in place of b₁.) Products of floats are made by Strassen's algorithm where they are large,
+/// which the precision of double allows; those of doubles by the definition.
 template <class T>
 void compose(const Parameter<T>& weight2, const Vector& bias2, const ChannelAffine& affine2,
              const Parameter<T>& weight1, const Vector& bias1, const ChannelAffine& affine1, Parameter<T>& out_weight,
-             Parameter<T>& out_bias, ThreadPool& pool) {
+             Parameter<T>& out_bias, ThreadPool& pool, AlignedVector<double>& workspace) {
   const std::size_t outputs = bias2.size();
   const std::size_t middle = bias1.size();
   const Index columns = weight1.columns();
@@ -154,40 +137,27 @@ void compose(const Parameter<T>& weight2, const Vector& bias2, const ChannelAffi
           " outputs, but a scale of ", affine2.scale.size(), " and a bias of ", outputs);
   require(weight2.columns() == weight1.rows(), "the second map takes ", weight2.columns(),
           " channels, the first gives ", weight1.rows());
-  const T* w2 = weight2.begin();
-  for (std::size_t o = 0; o < outputs; ++o) {
-    double sum = bias2[o];
-    for (std::size_t m = 0; m < middle; ++m) {
-      sum += static_cast<double>(*w2++) * (affine1.scale[m] * bias1[m] + affine1.shift[m]);
+  Vector shift(middle);
+  for (std::size_t m = 0; m < middle; ++m) shift[m] = affine1.scale[m] * bias1[m] + affine1.shift[m];
+  pool.run([&](Index thread) {
+    const Range mine = part_of(weight2.rows(), pool.size(), thread);
+    for (Index o = mine.begin; o < mine.end; ++o) {
+      const auto at = static_cast<std::size_t>(o);
+      const double sum = bias2[at] + detail::dot(weight2.data() + o * weight2.columns(), shift);
+      out_bias[o] = static_cast<T>(affine2.scale[at] * sum + affine2.shift[at]);
     }
-    out_bias.begin()[o] = static_cast<T>(affine2.scale[o] * sum + affine2.shift[o]);
-  }
-  // 512 terms of 512 columns at a time: 2 MB of W₁ in double, which stay in the cache while all of W₂ passes. (With all
-  // terms at once W₁ came from memory for every few rows of W₂, and the product ran at half the speed.)
-  constexpr Index columns_at_once = 512;
-  constexpr Index terms_at_once = 512;
-  detail::ScaledRows<T> rows(weight2, affine2.scale, affine1.scale);
-  AlignedVector<double> scratch(
-      static_cast<std::size_t>(kernels::matmul_scratch<double>(std::min(terms_at_once, weight1.rows())) * pool.size()));
-  const auto size = static_cast<std::size_t>(weight2.rows() * std::min(columns_at_once, columns));
-  AlignedVector<double> product(size), sum(size);
-  for (Index first = 0; first < columns; first += columns_at_once) {
-    const Index count = std::min(columns_at_once, columns - first);
-    for (Index term = 0; term < weight1.rows(); term += terms_at_once) {
-      rows.first_column = term;
-      rows.depth = std::min(terms_at_once, weight1.rows() - term);
-      const kernels::StridedMatrix<T> part{weight1.data() + term * columns + first, rows.depth, count, columns, 1};
-      const auto packed = kernels::pack_matrix<double, T>(part, nullptr, best_isa());
-      const kernels::Epilogue<double> add{.residual = term == 0 ? nullptr : sum.data(), .residual_stride = count};
-      kernels::multiply<double>(rows, weight2.rows(), packed, add, product.data(), count, scratch.data(), pool);
-      std::swap(product, sum);
-    }
-    const double* from = sum.data();
-    for (Index o = 0; o < weight2.rows(); ++o) {
-      T* const to = out_weight.data() + o * columns + first;
-      for (Index i = 0; i < count; ++i) to[i] = static_cast<T>(*from++);
-    }
-  }
+  });
+  const kernels::ScaledProduct<T> product{.rows = weight2.rows(),
+                                          .depth = weight1.rows(),
+                                          .columns = columns,
+                                          .left = weight2.data(),
+                                          .right = weight1.data(),
+                                          .row_scale = affine2.scale.data(),
+                                          .depth_scale = affine1.scale.data(),
+                                          .out = out_weight.data()};
+  const bool is_rounded = sizeof(T) < sizeof(double);
+  const Index levels = is_rounded ? kernels::strassen_levels(product.rows, product.depth, columns) : 0;
+  kernels::multiply(product, best_isa(), levels, workspace, pool);
 }
 
 }  // namespace plainnet

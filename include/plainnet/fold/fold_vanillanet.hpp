@@ -63,7 +63,7 @@ Conv2d<T> merge(const Conv2d<T>& conv1, const ChannelAffine& affine1, const Conv
   sizes.out_channels = conv2.out_channels();
   Conv2d<T> merged = with_bias<T>(sizes);
   compose(conv2.weight, bias_of(conv2), affine2, conv1.weight, bias_of(conv1), affine1, merged.weight, *merged.bias,
-          context.pool);
+          context.pool, context.workspace);
   context.count(convolutions_into_one);
   return merged;
 }
@@ -89,10 +89,20 @@ FoldedConv<T> fold(const Conv2d<T>& conv1, const BatchNorm2d<T>& norm1, const Le
   return detail::merge(conv1, detail::affine_of(norm1), conv2, detail::no_change(conv2.out_channels()), context);
 }
 
-/// Exact algebra in double precision; `trained` stays as it is. Where the slope is not 1 the annealed activations and
-/// the convolutions on both sides of them are kept.
+namespace detail {
+
+/// Gives the weight's memory back where the convolution may be changed, and leaves it alone where it may not.
 template <class T>
-Folding<FoldedVanillaNet<T>> fold(const VanillaNet<T>& trained, const FoldOptions& options = {}) {
+void release(Conv2d<T>& conv) {
+  conv.weight = Parameter<T>();
+}
+template <class T>
+void release(const Conv2d<T>&) {}
+
+/// Of a network or a const network; of the former, what is folded is released.
+template <class Trained>
+auto fold_vanillanet(Trained& trained, const FoldOptions& options) {
+  using T = typename Trained::Scalar;
   ThreadPool pool(options.threads);
   FoldContext context{pool};
   FoldedVanillaNet<T> folded(trained.config(), trained.slope());
@@ -101,14 +111,31 @@ Folding<FoldedVanillaNet<T>> fold(const VanillaNet<T>& trained, const FoldOption
                                     trained.stem2.template get<0>(), trained.stem2.template get<1>(), context)),
                  fold(trained.stem2.template get<2>(), context));
   for (std::size_t i = 0; i < trained.stages.size(); ++i) {
-    const VanillaBlock<T>& block = trained.stages[i];
+    auto& block = trained.stages[i];
     folded.stages[i].conv = fold(block.conv1.template get<0>(), block.conv1.template get<1>(), block.act_learn,
                                  block.conv2.template get<0>(), block.conv2.template get<1>(), context);
     folded.stages[i].act = fold(block.act, context);
+    release(block.conv1.template get<0>());
+    release(block.conv2.template get<0>());
   }
   folded.cls.template get<2>() = fold(trained.cls1.template get<2>(), trained.cls1.template get<3>(), trained.act_learn,
                                       trained.cls2.template get<0>(), context);
-  return {std::move(folded), std::move(context.merges)};
+  return Folding<FoldedVanillaNet<T>>{std::move(folded), std::move(context.merges)};
+}
+
+}  // namespace detail
+
+/// Exact algebra in double precision; `trained` stays as it is. Where the slope is not 1 the annealed activations and
+/// the convolutions on both sides of them are kept.
+template <class T>
+Folding<FoldedVanillaNet<T>> fold(const VanillaNet<T>& trained, const FoldOptions& options = {}) {
+  return detail::fold_vanillanet(trained, options);
+}
+
+/// The same of a network that nobody needs any more: its memory goes as it is folded.
+template <class T>
+Folding<FoldedVanillaNet<T>> fold(VanillaNet<T>&& trained, const FoldOptions& options = {}) {
+  return detail::fold_vanillanet(trained, options);
 }
 
 }  // namespace plainnet

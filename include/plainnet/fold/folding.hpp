@@ -25,6 +25,7 @@ struct Merge {
 struct FoldContext {
   ThreadPool& pool;
   std::vector<Merge> merges = {};
+  AlignedVector<double> workspace = {};  // of compose()
 
   void count(std::string_view rule, Index times = 1) {
     const auto place = std::find_if(merges.begin(), merges.end(), [&](const Merge& m) { return m.rule == rule; });

@@ -1,0 +1,136 @@
+#include <cmath>
+
+#include <gtest/gtest.h>
+
+#include "plainnet/kernels/strassen.hpp"
+#include "support/isas.hpp"
+#include "support/random.hpp"
+
+namespace plainnet::kernels {
+namespace {
+
+struct Row {
+  Index rows, depth, columns;
+};
+
+std::ostream& operator<<(std::ostream& out, const Row& row) {
+  return out << row.rows << " x " << row.depth << " x " << row.columns;
+}
+
+template <class T>
+struct Operands {
+  AlignedVector<T> left, right;
+  AlignedVector<double> row_scale, depth_scale;
+
+  explicit Operands(const Row& row)
+      : left(static_cast<std::size_t>(row.rows * row.depth)),
+        right(static_cast<std::size_t>(row.depth * row.columns)),
+        row_scale(static_cast<std::size_t>(row.rows)),
+        depth_scale(static_cast<std::size_t>(row.depth)) {
+    test::Random random(1);
+    const auto fill = [&](auto& numbers) { random.fill(numbers.data(), numbers.data() + numbers.size(), -1, 1); };
+    fill(left), fill(right), fill(row_scale), fill(depth_scale);
+  }
+
+  AlignedVector<T> product(const Row& row, Isa isa, Index levels, Index threads) const {
+    // A guard after the result, and memory of an earlier product that was larger than any number of this one.
+    AlignedVector<T> out(static_cast<std::size_t>(row.rows * row.columns + 1), T{77});
+    AlignedVector<double> memory(std::size_t{1} << 16, 1e300);
+    ThreadPool pool(threads);
+    multiply<T>({.rows = row.rows,
+                 .depth = row.depth,
+                 .columns = row.columns,
+                 .left = left.data(),
+                 .right = right.data(),
+                 .row_scale = row_scale.data(),
+                 .depth_scale = depth_scale.data(),
+                 .out = out.data()},
+                isa, levels, memory, pool);
+    EXPECT_EQ(out.back(), T{77});
+    out.pop_back();
+    return out;
+  }
+
+  /// By the definition.
+  AlignedVector<double> expected(const Row& row) const {
+    AlignedVector<double> out(static_cast<std::size_t>(row.rows * row.columns), 0.0);
+    for (Index r = 0; r < row.rows; ++r) {
+      double* const sums = out.data() + r * row.columns;
+      for (Index k = 0; k < row.depth; ++k) {
+        const double factor =
+            row_scale.data()[r] * static_cast<double>(left.data()[r * row.depth + k]) * depth_scale.data()[k];
+        for (Index c = 0; c < row.columns; ++c)
+          sums[c] += factor * static_cast<double>(right.data()[k * row.columns + c]);
+      }
+    }
+    return out;
+  }
+};
+
+/// No number is larger than 1. The definition's error is at most that of `depth` terms; of Strassen's algorithm in
+/// Winograd's form each level may make 18 times that of its leaves (Higham, Accuracy and Stability, 23.2.2), whose
+/// sums have up to 9^levels the size.
+double tolerance(const Row& row, Index levels) {
+  return 0x1p-53 * std::pow(18, static_cast<double>(levels)) * static_cast<double>(row.depth + 6);
+}
+
+template <class T>
+class StrassenOf : public testing::Test {};
+using Scalars = testing::Types<float, double>;
+TYPED_TEST_SUITE(StrassenOf, Scalars);
+
+// Around vectors, blocks of rows, panels, chunks of depth, slices of 256 terms, rows in a portion, columns in a stripe.
+TYPED_TEST(StrassenOf, IsTheProductForEveryInstructionSetAndNumberOfThreads) {
+  using T = TypeParam;
+  const double rounding = sizeof(T) == 4 ? 0x1p-24 : 0x1p-53;  // of the result to T
+  for (const Row& row : {Row{1, 1, 1}, Row{2, 3, 5}, Row{13, 7, 11}, Row{24, 64, 32}, Row{57, 17, 129}, Row{56, 65, 64},
+                         Row{31, 256, 40}, Row{29, 1025, 33}, Row{17, 1200, 16}, Row{523, 20, 9}, Row{7, 4100, 701}}) {
+    const Operands<T> operands(row);
+    const AlignedVector<double> expected = operands.expected(row);
+    for (Isa isa : test::supported_isas()) {
+      for (Index levels : {0, 1, 2, 3}) {
+        const AlignedVector<T> of_one_thread = operands.product(row, isa, levels, 1);
+        for (std::size_t i = 0; i < expected.size(); ++i) {
+          ASSERT_NEAR(static_cast<double>(of_one_thread[i]), expected[i],
+                      tolerance(row, levels) + rounding * std::abs(expected[i]))
+              << row << ", " << to_string(isa) << ", " << levels << " levels, element " << i;
+        }
+        for (Index threads : {2, 3}) {
+          EXPECT_EQ(operands.product(row, isa, levels, threads), of_one_thread)
+              << row << ", " << to_string(isa) << ", " << levels << " levels, " << threads << " threads";
+        }
+      }
+    }
+  }
+}
+
+// What the levels are for: large products of floats are as good as those by the definition.
+TEST(Strassen, RoundsToTheFloatThatTheDefinitionGives) {
+  const Row row{520, 1040, 513};
+  const Operands<float> operands(row);
+  EXPECT_EQ(strassen_levels(row.rows, row.depth, row.columns), 2);
+  const AlignedVector<float> by_definition = operands.product(row, best_isa(), 0, 2);
+  const AlignedVector<float> by_levels = operands.product(row, best_isa(), 2, 2);
+  double largest = 0;
+  for (float x : by_definition) largest = std::max(largest, std::abs(static_cast<double>(x)));
+  std::size_t others = 0;
+  for (std::size_t i = 0; i < by_definition.size(); ++i) {
+    const double difference = std::abs(static_cast<double>(by_levels[i]) - static_cast<double>(by_definition[i]));
+    if (difference == 0) continue;
+    ++others;
+    // Both are rounded from sums that are this near each other, so they are neighbours.
+    ASSERT_LE(difference, 0x1p-23 * largest) << i;
+  }
+  EXPECT_LE(others, by_definition.size() / 100000);
+}
+
+TEST(Strassen, HalvesWhatIsLargeEnough) {
+  EXPECT_EQ(strassen_levels(4096, 4096, 4096), 2);
+  EXPECT_EQ(strassen_levels(512, 512, 512), 2);
+  EXPECT_EQ(strassen_levels(512, 511, 512), 1);
+  EXPECT_EQ(strassen_levels(255, 4096, 4096), 0);
+  EXPECT_EQ(strassen_levels(512, 512, 48), 0);
+}
+
+}  // namespace
+}  // namespace plainnet::kernels
