@@ -139,9 +139,58 @@ TEST(SamePadding, RefusesWindowsThatAreNone) {
   EXPECT_THROW(same_padding({.batch = 1, .height = 0, .width = 8, .channels = 1}, Window{.kernel = 3}), Error);
 }
 
+TEST(PaddedFor, PutsSamePaddingIntoNumbersForTheMap) {
+  for (Index height = 1; height <= 9; ++height) {
+    for (Index width = 1; width <= 9; ++width) {
+      for (Index kernel : {1, 2, 3, 5}) {
+        for (Index stride : {1, 2, 3}) {
+          SCOPED_TRACE(concatenate(height, "x", width, ", kernel ", kernel, ", stride ", stride));
+          const Shape in{.batch = 2, .height = height, .width = width, .channels = 3};
+          // Its own padding counts for nothing.
+          const Window same{.kernel = kernel, .stride = {stride, 1}, .padding = 7, .same = true};
+          const Window padded = padded_for(in, same);
+          ASSERT_FALSE(padded.same);
+          ASSERT_EQ(padded.padding, same_padding(in, same));
+          ASSERT_EQ(padded.kernel, same.kernel);
+          ASSERT_EQ(padded.stride, same.stride);
+          Index ceiling = 0;
+          while (ceiling * stride < height) ++ceiling;
+          const Shape expected{.batch = 2, .height = ceiling, .width = width, .channels = 5};
+          ASSERT_EQ(output_shape(in, same, 5), expected);
+          ASSERT_EQ(output_shape(in, padded, 5), expected);
+          ASSERT_EQ(test::vertical(padded).positions(height), ceiling);
+        }
+      }
+    }
+  }
+}
+
+TEST(PaddedFor, LeavesAWindowOfGivenPaddingAsItIs) {
+  const Window window{.kernel = 3, .stride = 2, .dilation = 2, .padding = {1, 2, 3, 4}, .rounding = Rounding::ceil};
+  EXPECT_EQ(padded_for({.batch = 1, .height = 8, .width = 7, .channels = 1}, window), window);
+}
+
+// The released NFNets see even maps, where PyTorch's symmetric padding would move every window by a pixel.
+TEST(PaddedFor, PadsEvenMapsAtTheEndAndOddMapsOnBothSides) {
+  const Window same{.kernel = 3, .stride = 2, .same = true};
+  const auto padding_of = [&](Index height, Index width) {
+    return padded_for({.batch = 1, .height = height, .width = width, .channels = 1}, same).padding;
+  };
+  EXPECT_EQ(padding_of(256, 256), (Padding{0, 1, 0, 1}));
+  EXPECT_EQ(padding_of(255, 253), (Padding{1, 1, 1, 1}));
+  EXPECT_EQ(padding_of(1, 2), (Padding{1, 1, 0, 1}));
+}
+
+TEST(OutputShape, OfSamePaddingRefusesAnEmptyMap) {
+  EXPECT_THROW(output_shape({.batch = 1, .height = 0, .width = 8, .channels = 3}, Window{.same = true}, 8), Error);
+}
+
 TEST(Window, IsPointwiseWhenOutputsSeeJustTheirPixel) {
   EXPECT_TRUE(Window{}.is_pointwise());
   EXPECT_TRUE((Window{.dilation = 2}.is_pointwise()));  // of one pixel
+  EXPECT_TRUE((Window{.same = true}.is_pointwise()));   // which adds nothing
+  EXPECT_FALSE((Window{.kernel = 3, .same = true}.is_pointwise()));
+  EXPECT_FALSE((Window{.stride = 2, .same = true}.is_pointwise()));
   EXPECT_FALSE((Window{.kernel = {1, 2}}.is_pointwise()));
   EXPECT_FALSE((Window{.kernel = {2, 1}}.is_pointwise()));
   EXPECT_FALSE((Window{.stride = {2, 1}}.is_pointwise()));

@@ -38,6 +38,7 @@ class ActivationOf : public testing::Test {
 using Scalars = testing::Types<float, double>;
 TYPED_TEST_SUITE(ActivationOf, Scalars);
 
+static_assert(Layer<Gelu<float>, float> && Layer<Silu<float>, float>);
 static_assert(Layer<Relu<float>, float> && Layer<LeakyRelu<float>, float> && Layer<Identity<float>, float>);
 
 TYPED_TEST(ActivationOf, ReluCutsAtZero) {
@@ -81,6 +82,25 @@ TYPED_TEST(ActivationOf, GeluIsTheExactForm) {
   EXPECT_EQ(Gelu<T>{}(T{0}), T{0});
   EXPECT_EQ(Gelu<T>{}(this->infinity), this->infinity);
   EXPECT_TRUE(std::isnan(this->of_nan(Gelu<T>{})));
+}
+
+// Values of x / (1 + e^-x) to 17 digits, from the power series of e^x in rational numbers.
+TYPED_TEST(ActivationOf, SiluIsTheInputTimesItsSigmoid) {
+  using T = TypeParam;
+  const std::vector<std::pair<double, double>> values = {{-20, -4.1223072363804073e-08}, {-3, -0.14227761953270035},
+                                                         {-1, -0.2689414213699951},      {-0.5, -0.18877033439907273},
+                                                         {0.25, 0.14054412522144952},    {1, 0.7310585786300049},
+                                                         {3, 2.8577223804672998}};
+  for (const auto& [x, expected] : values) {
+    // e^-x, a sum, a quotient.
+    EXPECT_NEAR(Silu<T>{}(static_cast<T>(x)), expected, test::rounding_error<T>(4, std::abs(expected))) << x;
+  }
+  EXPECT_EQ(Silu<T>{}(T{0}), T{0});
+  EXPECT_EQ(Silu<T>{}(this->infinity), this->infinity);
+  EXPECT_EQ(Silu<T>{}(this->largest), this->largest);
+  EXPECT_EQ(Silu<T>{}(-this->largest), T{0});
+  EXPECT_TRUE(std::isnan(Silu<T>{}(-this->infinity)));  // as in PyTorch
+  EXPECT_TRUE(std::isnan(this->of_nan(Silu<T>{})));
 }
 
 TYPED_TEST(ActivationOf, SquaredReluSquaresAboveZero) {

@@ -43,6 +43,33 @@ TYPED_TEST(Conv2dOf, SumsWeightTimesInputOverItsWindow) {
   }
 }
 
+TYPED_TEST(Conv2dOf, PadsAsTheMapDemandsWhereItsPaddingIsSame) {
+  using T = TypeParam;
+  test::Random random(4);
+  for (const Index kernel : {1, 2, 3, 7}) {
+    for (const Index stride : {1, 2, 3}) {
+      for (const auto& [height, width] : {std::pair<Index, Index>{6, 8}, {7, 9}, {6, 9}, {1, 2}}) {
+        SCOPED_TRACE(concatenate("kernel ", kernel, ", stride ", stride, ", ", height, "x", width));
+        Conv2d<T> conv({.in_channels = 6,
+                        .out_channels = 4,
+                        .window = {.kernel = kernel, .stride = stride, .same = true},
+                        .groups = 2});
+        random.fill_network(conv);
+        const Tensor<T> in = random.map<T>({.batch = 2, .height = height, .width = width, .channels = 6});
+        const test::Map expected =
+            test::reference_convolution(test::to_reference(in), Numbers(conv.weight), Numbers(*conv.bias), 4,
+                                        test::reference_same(conv.window(), height, width), 2);
+        // Weights are at most √3 / √terms, inputs at most 1.
+        const Index terms = 3 * kernel * kernel;
+        const double tolerance = test::rounding_error<T>(terms + 1, std::sqrt(3.0 * static_cast<double>(terms)) + 0.5);
+        ASSERT_TRUE(test::near_everywhere(conv.forward(in), expected, tolerance));
+        ASSERT_EQ(conv.output_shape(in.shape()), conv.forward(in).shape());
+        ASSERT_EQ(conv.macs(in.shape()), conv.output_shape(in.shape()).elements() * terms);
+      }
+    }
+  }
+}
+
 TYPED_TEST(Conv2dOf, SpreadsNaNOnlyToOutputsThatSeeIt) {
   using T = TypeParam;
   test::Random random(2);
@@ -122,6 +149,42 @@ TEST(Conv2d, RefusesChannelsThatItsGroupsDoNotDivide) {
   EXPECT_THROW(Conv2d<float>({.in_channels = 4, .out_channels = 4, .groups = 0}), Error);
   EXPECT_THROW(Conv2d<float>({.in_channels = 4, .out_channels = 4, .groups = -2}), Error);
   EXPECT_THROW(Conv2d<float>({.in_channels = 4, .out_channels = 4, .window = {.kernel = -1}}), Error);
+}
+
+TEST(Conv2d, TakesOverParameters) {
+  test::Random random(5);
+  const Window window{.kernel = {3, 2}, .stride = 2, .same = true};
+  Conv2d<float> conv({.in_channels = 6, .out_channels = 4, .window = window, .groups = 2});
+  random.fill_network(conv);
+  const Tensor<float> in = random.map<float>({.batch = 1, .height = 5, .width = 4, .channels = 6});
+  Parameter<float> weight = conv.weight;
+  const float* const numbers = weight.data();
+  const Conv2d<float> other(std::move(weight), conv.bias, window, 2);
+  EXPECT_EQ(other.weight.data(), numbers);  // not copied
+  EXPECT_EQ(other.in_channels(), 6);
+  EXPECT_EQ(other.out_channels(), 4);
+  EXPECT_EQ(other.groups(), 2);
+  EXPECT_EQ(other.window(), window);
+  EXPECT_TRUE(test::same_bits(other.forward(in), conv.forward(in)));
+  EXPECT_FALSE(Conv2d<float>(conv.weight, std::nullopt, window, 2).bias);
+}
+
+TEST(Conv2d, RefusesParametersThatDoNotFitOneAnother) {
+  const auto message = [](const Extents& weight, Index bias, const Window& window, Index groups) {
+    return test::error_of([&] { Conv2d<float>(Parameter<float>(weight), Parameter<float>({bias}), window, groups); });
+  };
+  const Window window{.kernel = {3, 2}};
+  EXPECT_NO_THROW(Conv2d<float>(Parameter<float>({4, 3, 3, 2}), Parameter<float>({4}), window, 2));
+  EXPECT_EQ(message({4, 3, 2, 3}, 4, window, 2),
+            "a convolution's weight of shape (4, 3, 2, 3) does not fit its window, groups or bias");
+  EXPECT_NE(message({4, 3, 3, 2}, 4, window, 3), "");
+  EXPECT_NE(message({4, 3, 3, 2}, 4, window, 0), "");
+  EXPECT_NE(message({4, 3, 3, 2}, 4, window, -2), "");
+  EXPECT_NE(message({4, 3, 3, 2}, 5, window, 2), "");
+  EXPECT_NE(message({4, 6}, 4, Window{}, 1), "");
+  EXPECT_NE(message({0, 3, 3, 2}, 0, window, 1), "");
+  EXPECT_NE(message({4, 0, 3, 2}, 4, window, 1), "");
+  EXPECT_NE(message({4, 3, 3, 2, 1}, 4, window, 1), "");
 }
 
 TEST(Conv2d, RefusesMapsItCannotTake) {

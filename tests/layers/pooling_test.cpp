@@ -49,6 +49,30 @@ TYPED_TEST(PoolingOf, AvgPool2dDividesByWhatCounts) {
   }
 }
 
+TYPED_TEST(PoolingOf, SamePaddingIsThatOfTheMap) {
+  using T = TypeParam;
+  test::Random random(5);
+  for (const Index kernel : {1, 2, 3}) {
+    for (const Index stride : {1, 2, 3}) {
+      for (const auto& [height, width] : {std::pair<Index, Index>{6, 8}, {7, 9}, {1, 4}}) {
+        SCOPED_TRACE(concatenate("kernel ", kernel, ", stride ", stride, ", ", height, "x", width));
+        const Window window{.kernel = kernel, .stride = stride, .same = true};
+        const Window padded = test::reference_same(window, height, width);
+        const Tensor<T> in = random.map<T>({.batch = 2, .height = height, .width = width, .channels = 3}, -2, -1);
+        const test::Map map = test::to_reference(in);
+        ASSERT_TRUE(test::near_everywhere(MaxPool2d<T>(window).forward(in), test::reference_max_pool(map, padded), 0));
+        for (const bool count_include_pad : {false, true}) {
+          const AvgPool2d<T> pool(window, count_include_pad);
+          ASSERT_TRUE(test::near_everywhere(pool.forward(in), test::reference_avg_pool(map, padded, count_include_pad),
+                                            test::rounding_error<T>(kernel * kernel + 1, 2.0)))
+              << count_include_pad;
+          ASSERT_EQ(pool.output_shape(in.shape()), pool.forward(in).shape());
+        }
+      }
+    }
+  }
+}
+
 TYPED_TEST(PoolingOf, AvgPool2dOfAConstantIsTheConstantWhereNoPaddingCounts) {
   using T = TypeParam;
   Tensor<T> in({.batch = 1, .height = 5, .width = 6, .channels = 1});

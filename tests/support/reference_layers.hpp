@@ -131,6 +131,40 @@ inline Axis horizontal(const Window& w) {
           w.padding.left, w.padding.right, w.rounding == Rounding::ceil};
 }
 
+/// The window with SAME padding for a map of that size: as little as gives an output for every stride that begins
+/// inside the map, half of it before and half behind, the odd one behind.
+inline Window reference_same(Window window, Index height, Index width) {
+  const auto total = [](Axis axis, Index extent) {
+    Index wanted = 0;
+    while (wanted * axis.stride < extent) ++wanted;
+    axis.before = axis.after = 0;
+    while (axis.positions(extent) < wanted) ++axis.after;
+    return axis.after;
+  };
+  const Index rows = total(vertical(window), height);
+  const Index columns = total(horizontal(window), width);
+  window.padding = Padding(rows / 2, rows - rows / 2, columns / 2, columns - columns / 2);
+  window.same = false;
+  return window;
+}
+
+/// gain(o) · scale · (weight(o) − mean) / √(variance + eps) of the numbers of each output o.
+inline Numbers reference_standardized(const Numbers& weight, const Numbers& gain, double scale, double eps) {
+  const Index fan_in = weight.size() / gain.size();
+  const double count = static_cast<double>(fan_in);
+  Numbers result(weight.size());
+  for (Index o = 0; o < gain.size(); ++o) {
+    double mean = 0.0;
+    for (Index i = 0; i < fan_in; ++i) mean += weight[o * fan_in + i] / count;
+    double variance = 0.0;
+    for (Index i = 0; i < fan_in; ++i) variance += std::pow(weight[o * fan_in + i] - mean, 2) / count;
+    for (Index i = 0; i < fan_in; ++i) {
+      result[o * fan_in + i] = gain[o] * scale * (weight[o * fan_in + i] - mean) / std::sqrt(variance + eps);
+    }
+  }
+  return result;
+}
+
 /// `weight` (O, I / groups, kh, kw); `bias` (O) or nothing.
 inline Map reference_convolution(const Map& in, const Numbers& weight, const Numbers& bias, Index out_channels,
                                  const Window& window, Index groups) {
@@ -338,6 +372,26 @@ inline Map reference_attention(const Map& qkv, Index head_dim, double scale) {
     }
     return sum / weights;
   });
+}
+
+inline double reference_sigmoid(double x) { return 1.0 / (1.0 + std::exp(-x)); }
+
+/// Σ_k weight(k) · x(c + k − reach) over the channels that there are; `weight` (2 · reach + 1).
+inline Map reference_along_channels(const Map& in, const Numbers& weight) {
+  const Index reach = weight.size() / 2;
+  return make_map(in.batch, in.channels, in.height, in.width, [&](Index n, Index c, Index y, Index x) {
+    double sum = 0.0;
+    for (Index from = std::max<Index>(0, c - reach); from <= std::min(in.channels - 1, c + reach); ++from) {
+      sum += weight[from - c + reach] * in.at(n, from, y, x);
+    }
+    return sum;
+  });
+}
+
+/// gain · gates(n, c) · x; `gates` has maps of one pixel.
+inline Map reference_gated(const Map& in, const Map& gates, double gain = 1.0) {
+  return make_map(in.batch, in.channels, in.height, in.width,
+                  [&](Index n, Index c, Index y, Index x) { return gain * gates.at(n, c, 0, 0) * in.at(n, c, y, x); });
 }
 
 inline Map reference_sum(const Map& a, const Map& b) {

@@ -41,8 +41,8 @@ class Conv2d {
   Conv2d(Parameter<T> weight_, std::optional<Parameter<T>> bias_, const Window& window, Index groups)
       : weight(std::move(weight_)), bias(std::move(bias_)), window_(window), groups_(groups) {
     const Extents& e = weight.extents();
-    require(e.rank() == 4 && e[2] == window_.kernel.height && e[3] == window_.kernel.width && groups_ > 0 &&
-                e[0] % groups_ == 0 && (!bias || bias->size() == e[0]),
+    require(e.rank() == 4 && e[0] > 0 && e[1] > 0 && e[2] == window_.kernel.height && e[3] == window_.kernel.width &&
+                groups_ > 0 && e[0] % groups_ == 0 && (!bias || bias->size() == e[0]),
             "a convolution's weight of shape ", e, " does not fit its window, groups or bias");
   }
 

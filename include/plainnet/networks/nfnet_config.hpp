@@ -81,11 +81,11 @@ struct NfNetConfig {
   /// Channels between a block's 1×1 convolutions: a multiple of 8, and of the group width. The widened networks' first
   /// stage has 192; the released code cuts them to one group of 128, while the paper's counts are those of one group
   /// of 192 (`whole_groups` false).
-  NfBlockSizes block(Index in_channels, Index out_channels, Index stride, double beta) const {
-    const Index wanted = rounded(static_cast<double>(out_channels) * bottleneck, 0.9);
+  NfBlockSizes block(Index inputs, Index outputs, Index stride, double beta) const {
+    const Index wanted = rounded(static_cast<double>(outputs) * bottleneck, 0.9);
     const Index groups = group_width == 0 ? 1 : std::max<Index>(1, wanted / group_width);
     const bool is_cut = group_width > 0 && group_width % 8 == 0 && (whole_groups || wanted % groups != 0);
-    return {in_channels, is_cut ? groups * group_width : wanted, out_channels, groups, stride, beta};
+    return {inputs, is_cut ? groups * group_width : wanted, outputs, groups, stride, beta};
   }
 
   /// The blocks of each stage. The variance begins at 1, grows by α² with every block, and begins again at 1 + α² after

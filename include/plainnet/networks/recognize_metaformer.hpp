@@ -44,7 +44,7 @@ class MetaFormerReader {
  private:
   bool has(const std::string& name) const { return tensors_.find(name) != nullptr; }
   Index extent(const std::string& name, std::size_t rank, std::size_t i) const {
-    return extent_of(tensors_, "MetaFormer", name, rank, i);
+    return extent_of(tensors_, "a MetaFormer", name, rank, i);
   }
 
   MetaFormerStageNames names(std::size_t stage) const {
@@ -126,7 +126,7 @@ inline std::optional<MetaFormerTraits> metaformer_traits(const StateDict& tensor
   } else {
     return std::nullopt;
   }
-  config.in_channels = extent_of(tensors, "MetaFormer", stem, 4, 1);
+  config.in_channels = extent_of(tensors, "a MetaFormer", stem, 4, 1);
   MetaFormerReader(tensors, traits).read();
   return traits;
 }

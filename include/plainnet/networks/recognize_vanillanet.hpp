@@ -17,7 +17,7 @@ struct VanillaNetTraits {
 inline std::optional<VanillaNetTraits> vanillanet_traits(const StateDict& tensors) {
   VanillaNetTraits traits;
   const auto extent = [&](const std::string& name, std::size_t rank, std::size_t i) {
-    return extent_of(tensors, "VanillaNet", name, rank, i);
+    return extent_of(tensors, "a VanillaNet", name, rank, i);
   };
   std::string first, last, conv, series;
   if (tensors.find("stem1.0.weight")) {

@@ -39,12 +39,12 @@ inline std::string stated_model(const StateDict& tensors) {
   return named == tensors.metadata.end() ? std::string() : named->second;
 }
 
-/// Extent i of a tensor that a network of this family must have, of this rank and not empty.
+/// Extent i of a tensor that a network of this family ("a VanillaNet") must have, of this rank and not empty.
 inline Index extent_of(const StateDict& tensors, std::string_view family, const std::string& name, std::size_t rank,
                        std::size_t i) {
   const StoredTensor* tensor = tensors.find(name);
-  if (!tensor) fail(tensors.source, ": looks like a ", family, ", but ", name, " is missing");
-  require(tensor->extents.rank() >= rank && tensor->extents.elements() > 0, tensors.source, ": looks like a ", family,
+  if (!tensor) fail(tensors.source, ": looks like ", family, ", but ", name, " is missing");
+  require(tensor->extents.rank() >= rank && tensor->extents.elements() > 0, tensors.source, ": looks like ", family,
           ", but ", name, " is of shape ", tensor->extents);
   return tensor->extents[i];
 }
