@@ -227,7 +227,7 @@ inline void multiply_leaves(const StrassenPlan& plan, Index rows, Range slice, I
       for (Index r = 0; r < rows; r += block_rows) {
         const Index height = block_height<double>(rows - r);
         if (slice.begin > 0) result.residual = result.out;
-        multiply_block_of<double>(height, depth, a, b, result);
+        multiply_whole_block<double>(height, PackedRows<double>{a, depth}, b, result);
         a += height * depth;
         result.out += height * columns;
       }

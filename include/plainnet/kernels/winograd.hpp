@@ -33,6 +33,7 @@
 // of 32 terms: most of the error is that of long sums, which the transforms then enlarge.
 
 #include <algorithm>
+#include <array>
 
 #include "plainnet/core/tensor.hpp"
 #include "plainnet/core/window.hpp"
