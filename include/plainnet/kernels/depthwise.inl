@@ -1,9 +1,14 @@
 // Body of depthwise.hpp, compiled once for every instruction set (for_each_isa.hpp).
 
-/// Neighbouring outputs that are computed together. Of 7 × 7 taps, 7 outputs see 13 inputs in a row, with the sums 20
-/// of AVX-512's 32 registers; 4 see 10, which with the sums and a tap are 15 of 16.
+/// Neighbouring outputs that are computed together, which divide the widths 7, 14, 28 and 56. Fewer would wait for
+/// their own sums, since a multiply-add takes four cycles and two begin in each: with 4, which leave room for their
+/// inputs in AVX2's 16 registers, AVX2 took 1.2 to 1.4 times as long.
+inline constexpr Index depthwise_pixels = 7;
+
+/// Whether the inputs in a row that the outputs see stay in registers while a row of taps goes over them: of 7 taps, 13
+/// inputs, with the sums 20 of AVX-512's 32 registers. Else they are read from L1 for every tap.
 template <class T>
-inline constexpr Index depthwise_pixels = Simd<T>::lanes * sizeof(T) == 64 ? 7 : 4;
+inline constexpr bool depthwise_keeps_inputs = Simd<T>::lanes * sizeof(T) == 64;
 
 /// The rows that a window sees, of one vector of channels and some columns: activated, a vector behind the other, with
 /// the zeros left and right of the map, in L1. So a pixel is fetched and activated once for all the taps it meets, and
@@ -20,7 +25,7 @@ struct DepthwiseRing {
   /// As many columns as fit, `width` at the most. A row is a little longer than its columns need, since outputs are
   /// computed by the handful.
   DepthwiseRing(Index reach, Index width) : side(2 * reach + 1) {
-    constexpr Index pixels = depthwise_pixels<T>;
+    constexpr Index pixels = depthwise_pixels;
     const Index most = capacity / side - 2 * reach - (pixels - 1);
     columns = width <= most ? width : most / pixels * pixels;
     row_length = columns + 2 * reach + pixels - 1;
@@ -55,11 +60,11 @@ inline void load_depthwise_row(const T* pixels, Index first, Index width, Index 
 /// sum[p] += Σ_kx taps[kx] · in[p + kx]; `known_side` is 0 where the side is known at run time only.
 template <class T, Index known_side>
 inline void add_depthwise_row(const T* in, const T* taps, Index side,
-                              typename Simd<T>::Vector (&sum)[depthwise_pixels<T>]) {
+                              typename Simd<T>::Vector (&sum)[depthwise_pixels]) {
   using S = Simd<T>;
   using V = typename S::Vector;
-  constexpr Index pixels = depthwise_pixels<T>;
-  if constexpr (known_side > 0) {
+  constexpr Index pixels = depthwise_pixels;
+  if constexpr (known_side > 0 && depthwise_keeps_inputs<T>) {
     V x[known_side + pixels - 1];
 #pragma GCC unroll 16
     for (Index i = 0; i < known_side + pixels - 1; ++i) x[i] = S::load(in + i * S::lanes);
@@ -70,6 +75,7 @@ inline void add_depthwise_row(const T* in, const T* taps, Index side,
       for (Index p = 0; p < pixels; ++p) sum[p] = S::fma(tap, x[kx + p], sum[p]);
     }
   } else {
+#pragma GCC unroll 1
     for (Index kx = 0; kx < side; ++kx) {
       const V tap = S::load(taps + kx * S::lanes);
 #pragma GCC unroll 8
@@ -90,7 +96,7 @@ template <class T, Index known_side>
 inline void depthwise_row(DepthwiseRing<T>& ring, Index y, Index height, const T* taps, Index count, T* out,
                           Index stride, Index part, const T* next) {
   using S = Simd<T>;
-  constexpr Index pixels = depthwise_pixels<T>;
+  constexpr Index pixels = depthwise_pixels;
   const Index side = known_side > 0 ? known_side : ring.side;
   const Index reach = side / 2;
   const Index first_tap = reach > y ? reach - y : 0;
