@@ -9,6 +9,7 @@
 #include "plainnet/engine/engine.hpp"
 #include "support/isas.hpp"
 #include "support/random.hpp"
+#include "support/small_nfnets.hpp"
 
 namespace {
 
@@ -139,6 +140,17 @@ TEST(Engine, AllocatesNothingInARunOfAMetaFormer) {
                                     .classes = 7,
                                     .size = 64};
       expect_no_allocations(PublishedFoldedMetaFormer<float>(config), {2, 64, 64, 3});
+    }
+  }
+}
+
+TEST(Engine, AllocatesNothingInARunOfAnNfNet) {
+  for (const bool is_deepmind : {false, true}) {
+    for (const NfAttention attention : {NfAttention::none, NfAttention::squeeze_excite, NfAttention::efficient}) {
+      NfNetConfig config = test::small_nfnet(is_deepmind);
+      config.attention = attention;
+      if (attention == NfAttention::none) config.stem = NfStem::pooled_7x7, config.stem_widths = {13};
+      expect_no_allocations(FoldedNfNet<float>(config), {2, 25, 38, 3});
     }
   }
 }

@@ -65,6 +65,54 @@ class FoldAlgebraOf : public testing::Test {};
 using Scalars = testing::Types<float, double>;
 TYPED_TEST_SUITE(FoldAlgebraOf, Scalars);
 
+TYPED_TEST(FoldAlgebraOf, StandardizeGivesEveryRowMeanZeroAndTheGivenDeviation) {
+  using T = TypeParam;
+  test::Random random(4);
+  for (const auto& [rows, columns] : {std::pair<Index, Index>{1, 1}, {13, 1}, {7, 2}, {5, 27}, {3, 1000}}) {
+    for (const double eps : {1e-5, 0.5}) {
+      SCOPED_TRACE(concatenate(rows, " rows of ", columns, ", eps ", eps));
+      Parameter<T> weight({rows, columns, 1, 1});
+      random.fill(weight, -1, 3);
+      const Vector scale = random_vector(random, rows, -2, 2);
+      test::Numbers gain(rows);
+      for (Index o = 0; o < rows; ++o) gain[o] = at(scale, o);
+      const test::Numbers expected = test::reference_standardized(test::Numbers(weight), gain, 1.0, eps);
+      standardize(weight, scale, eps);
+      ASSERT_EQ(weight.extents(), (Extents{rows, columns, 1, 1}));
+      // In double: sums of numbers up to 3, divided by √ε at least; then rounded to T.
+      const double tolerance = 0x1p-52 * 2 * static_cast<double>(columns + 3) * 3 * 2 / std::sqrt(eps);
+      for (Index i = 0; i < weight.size(); ++i) {
+        ASSERT_NEAR(static_cast<double>(weight[i]), expected[i],
+                    tolerance + test::rounding_error<T>(1, std::abs(expected[i])))
+            << i;
+      }
+    }
+  }
+}
+
+TYPED_TEST(FoldAlgebraOf, StandardizeLeavesNothingOfEqualWeights) {
+  using T = TypeParam;
+  for (const double value : {0.0, -0.5}) {
+    Parameter<T> weight({2, 9});
+    std::fill(weight.begin(), weight.end(), static_cast<T>(value));
+    standardize(weight, {3.0, -1.0}, 1e-5);
+    for (const T number : weight) EXPECT_EQ(number, T{0});
+  }
+}
+
+// A variance computed as E[x²] − E[x]² would be lost here.
+TEST(Standardize, KeepsTheDigitsOfSmallDifferences) {
+  Parameter<double> weight({1, 4});
+  for (Index i = 0; i < 4; ++i) weight[i] = 1e9 + static_cast<double>(i % 2);
+  standardize(weight, {1.0}, 0.0);
+  for (Index i = 0; i < 4; ++i) EXPECT_EQ(weight[i], i % 2 == 0 ? -1.0 : 1.0);
+}
+
+TEST(Standardize, RefusesAnotherNumberOfGains) {
+  Parameter<float> weight({3, 4});
+  EXPECT_EQ(test::error_of([&] { standardize(weight, {1.0, 2.0}, 1e-5); }), "3 outputs, but 2 gains");
+}
+
 TYPED_TEST(FoldAlgebraOf, AffineAroundIsAffineLinearAffine) {
   using T = TypeParam;
   test::Random random(2);

@@ -157,9 +157,12 @@ std::vector<std::string> cases() {
 bool adds_only_depth_or_width(const std::string& name) {
   static const std::set<std::string> names = {"vanillanet_8",  "vanillanet_9",  "vanillanet_10",
                                               "vanillanet_11", "vanillanet_12", "vanillanet_13_x1_5"};
+  const bool is_nfnet = name.find("nfnet") != name.npos;
+  const bool is_smallest_nfnet = name.find("_f0") != name.npos || name.find("_l0") != name.npos;
   const bool is_metaformer = name.find("former") != name.npos;
   const bool is_small = name.find("_s12") != name.npos || name.find("_s18") != name.npos;
-  return names.contains(name) || (is_metaformer && !is_small && !name.ends_with("96x128")) || name.ends_with("384x384");
+  return names.contains(name) || (is_nfnet && !is_smallest_nfnet) ||
+         (is_metaformer && !is_small && !name.ends_with("96x128")) || name.ends_with("384x384");
 }
 
 std::string test_name(const testing::TestParamInfo<std::string>& info) {

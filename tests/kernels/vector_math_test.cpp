@@ -115,6 +115,46 @@ TEST(VectorMath, SigmoidIsWithinItsBound) {
   }
 }
 
+TEST(VectorMath, SiluIsWithinItsBound) {
+  for (Isa isa : test::supported_isas()) {
+    const std::vector<float> found = run(Activation::silu, sweep(), 0.0f, isa);
+    for (std::size_t i = 0; i < found.size(); ++i) {
+      const double x = static_cast<double>(sweep()[i]);
+      // The smallest subnormal is what rounding a result below 2^-126 costs.
+      ASSERT_LE(std::abs(static_cast<double>(found[i]) - x / (1 + std::exp(-x))), 4e-7 * std::abs(x) + 1.5e-45)
+          << to_string(isa) << ", x " << x << ": " << found[i];
+    }
+    const std::vector<float> special =
+        run(Activation::silu, {20.0f, 1e20f, infinity, -100.0f, -1e20f, 0.0f, nan, -infinity}, 0.0f, isa);
+    EXPECT_EQ(special[0], 20.0f) << to_string(isa);
+    EXPECT_EQ(special[1], 1e20f) << to_string(isa);
+    EXPECT_EQ(special[2], infinity) << to_string(isa);
+    EXPECT_EQ(special[3], 0.0f) << to_string(isa);
+    EXPECT_EQ(special[4], 0.0f) << to_string(isa);
+    EXPECT_EQ(special[5], 0.0f) << to_string(isa);
+    EXPECT_TRUE(std::isnan(special[6])) << to_string(isa);
+    EXPECT_TRUE(std::isnan(special[7])) << to_string(isa);  // as in PyTorch
+  }
+}
+
+TEST(VectorMath, ReluIsExact) {
+  const auto expect = [](const auto& in, Isa isa) {
+    using T = typename std::decay_t<decltype(in)>::value_type;
+    const std::vector<T> found = run(Activation::relu, in, T{0.5}, isa);
+    for (std::size_t i = 0; i < in.size(); ++i) ASSERT_EQ(found[i], in[i] > 0 ? in[i] : 0) << to_string(isa);
+    const T large = std::numeric_limits<T>::infinity();
+    const std::vector<T> special =
+        run(Activation::relu, {-large, large, std::numeric_limits<T>::quiet_NaN()}, T{0}, isa);
+    EXPECT_EQ(special[0], T{0}) << to_string(isa);
+    EXPECT_EQ(special[1], large) << to_string(isa);
+    EXPECT_TRUE(std::isnan(special[2])) << to_string(isa);
+  };
+  for (Isa isa : test::supported_isas()) {
+    expect(sweep(), isa);
+    expect(std::vector<double>(sweep().begin(), sweep().end()), isa);
+  }
+}
+
 TEST(VectorMath, LeakyAndSquaredReluAreExact) {
   for (Isa isa : test::supported_isas()) {
     const std::vector<float> leaky = run(Activation::leaky_relu, sweep(), 0.25f, isa);
@@ -138,11 +178,13 @@ TEST(VectorMath, DoubleIsAsExactAsTheStandardLibrary) {
   for (Isa isa : test::supported_isas()) {
     const std::vector<double> gelu = run(Activation::gelu, in, 0.0, isa);
     const std::vector<double> sigmoid = run(Activation::sigmoid, in, 0.0, isa);
+    const std::vector<double> silu = run(Activation::silu, in, 0.0, isa);
     const std::vector<double> exponential = run_exponential(in, isa);
     for (std::size_t i = 0; i < in.size(); ++i) {
       const double x = in[i];
       ASSERT_NEAR(gelu[i], exact_gelu(x), 4 * epsilon * std::abs(x)) << to_string(isa);
       ASSERT_NEAR(sigmoid[i], 1 / (1 + std::exp(-x)), 4 * epsilon) << to_string(isa);
+      ASSERT_NEAR(silu[i], x / (1 + std::exp(-x)), 4 * epsilon * std::abs(x)) << to_string(isa);
       ASSERT_NEAR(exponential[i], std::exp(x), 2 * epsilon * std::exp(x)) << to_string(isa);
     }
   }
@@ -150,8 +192,8 @@ TEST(VectorMath, DoubleIsAsExactAsTheStandardLibrary) {
 
 TEST(VectorMath, AnElementHasTheSameBitsWhereverItStands) {
   for (Isa isa : test::supported_isas()) {
-    for (Activation activation :
-         {Activation::leaky_relu, Activation::gelu, Activation::squared_relu, Activation::sigmoid}) {
+    for (Activation activation : {Activation::relu, Activation::leaky_relu, Activation::gelu, Activation::squared_relu,
+                                  Activation::sigmoid, Activation::silu}) {
       for (std::size_t count = 1; count <= 70; ++count) {
         const std::vector<float> all(count, -0.7654321f);
         const std::vector<float> out = run(activation, all, 0.3f, isa);

@@ -53,6 +53,10 @@ class BasicEngine {
     shapes_.push_back(input);
     Index scratch = 0;
     for (const auto& [operation, read, residual] : program_->steps()) {
+      for (const Index value : {read, residual.value_or(0)}) {
+        require(value >= 0 && value < static_cast<Index>(shapes_.size()), "step ", shapes_.size() - 1,
+                " reads a value that comes later");
+      }
       const Shape in = shapes_[static_cast<std::size_t>(read)];
       macs_ = checked_add(macs_, operation->macs(in));
       scratch = std::max(scratch, operation->scratch(in, options.threads));

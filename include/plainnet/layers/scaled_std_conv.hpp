@@ -59,12 +59,14 @@ class ScaledStdConv2d {
  private:
   Conv2d<T> standardized() const {
     Conv2d<T> conv(weight, bias, window_, groups_);
+    // In double: what a mean or a variance loses is lost by all weights of an output at once, and so by every layer
+    // after.
     auto rows = conv.weight.matrix();
     for (Index o = 0; o < rows.rows(); ++o) {
-      auto row = rows.row(o).array();
-      row -= row.mean();
-      const T variance = row.square().mean();
-      row *= gain[o] * static_cast<T>(scale()) / std::sqrt(variance + static_cast<T>(eps));
+      const auto row = rows.row(o).template cast<double>().array().eval();
+      const auto centred = (row - row.mean()).eval();
+      const double factor = static_cast<double>(gain[o]) * scale() / std::sqrt(centred.square().mean() + eps);
+      rows.row(o) = (factor * centred).template cast<T>().matrix();
     }
     return conv;
   }
