@@ -272,6 +272,9 @@ def compare(options, variant, files, threads, batch):
     def median(turns):
         return statistics.median(ms for turn in turns for ms in turn["ms"])
 
+    def best(turns):
+        return min(statistics.median(turn["ms"]) for turn in turns)
+
     def cpu(turns):
         return statistics.median(turn["cpu_ms"] for turn in turns)
 
@@ -285,6 +288,7 @@ def compare(options, variant, files, threads, batch):
             "peer": "ONNX Runtime " + options.version,
             "isa": peaks[0]["isa"], "peak_gflops": peak,
             "median_ms": median(ours), "peer_median_ms": median(theirs),
+            "best_turn_ms": best(ours), "peer_best_turn_ms": best(theirs),
             "ratio": statistics.median(ratios),
             "least_ratio": min(ratios), "most_ratio": max(ratios),
             "cpu_ms": cpu(ours), "peer_cpu_ms": cpu(theirs),
