@@ -140,7 +140,7 @@ inline void multiply_block(const Left& left, const T* b, const BlockResult<T>& r
   using S = Simd<T>;
   using V = typename S::Vector;
   constexpr Index vectors = MatmulBlock<T>::vectors;
-  // In memory, and only ever seen through pointers, so that `sum` alone is in registers.
+  // In memory, where finish_block() needs it; `sum` alone is in registers.
   V total[rows * vectors];
   const Index depth = left.depth;
   Index begin = 0;
