@@ -14,7 +14,7 @@ namespace {
 /// Runs an operation in just the scratch memory that it asks for: what lies behind stays as it was.
 template <class T>
 Tensor<T> run(const Operation<T>& operation, const Tensor<T>& in, const Tensor<T>& residual, Index threads) {
-  constexpr Index guard = 1024;
+  constexpr Index guard = 1 << 17;
   constexpr T mark = T{-77};
   ThreadPool pool(threads);
   const Index size = operation.scratch(in.shape(), threads);

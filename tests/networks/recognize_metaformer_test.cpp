@@ -149,8 +149,9 @@ TEST(RecognizeMetaFormer, RefusesSizesThatTheFileDoesNotHold) {
       {"stem.conv.weight", {64, 3}},
       {"stem.conv.weight", {0, 3, 7, 7}},
   };
-  for (const auto& [name, extents] : lies) {
-    expect_in(test::error_of([&] { recognize(to_checkpoint(test::with(tensors, name, extents))); }), name);
+  for (const auto& lie : lies) {
+    const StateDict checkpoint = to_checkpoint(test::with(tensors, lie.first, lie.second));
+    expect_in(test::error_of([&] { recognize(checkpoint); }), lie.first);
   }
   expect_in(test::error_of([&] { recognize(to_checkpoint(test::without(tensors, "head.fc.weight"))); }),
             "looks like a MetaFormer, but head.fc.weight is missing");

@@ -88,7 +88,7 @@ TEST_F(NfNetProgram, GivesTheReferenceLogitsOfTimm) {
                       "--output", path("output.safetensors"), "--no-fold", "--double"}));
   EXPECT_LT(largest_error(golden["logits"][0], "logits"), 1e-7);
   expect_failure(run({"verify", path("weights.safetensors"), "--slope", "0.5"}), {"no annealed activations"});
-  expect_failure(run({"inspect", path("weights.safetensors"), "--model", "nfnet_l0"}),
+  expect_failure(run({"verify", path("weights.safetensors"), "--model", "nfnet_l0"}),
                  {"efficient channel attention", "nfnet_l0 is of", "squeeze-excite"});
 }
 
