@@ -212,5 +212,26 @@ TYPED_TEST(FoldAlgebraOf, ComposeIsOneMapAfterTheOther) {
   }
 }
 
+// Sums of large and small rows would leave the small ones few digits: a float has them all, a double has not.
+TEST(Compose, OfDoublesKeepsTheDigitsOfSmallRowsBesideLargeOnes) {
+  test::Random random(4);
+  const Index size = 512;
+  const Parameter<double> weight1 = random_matrix<double>(random, size, size);
+  Parameter<double> weight2 = random_matrix<double>(random, size, size);
+  for (Index i = 0; i < weight2.size() / 2; ++i) weight2[i] *= 0x1p40;
+  const Vector zeros(static_cast<std::size_t>(size), 0.0);
+  const ChannelAffine identity = ChannelAffine::identity(zeros.size());
+  Parameter<double> weight({size, size});
+  Parameter<double> bias({size});
+  ThreadPool pool(2);
+  AlignedVector<double> workspace;
+  compose(weight2, zeros, identity, weight1, zeros, identity, weight, bias, pool, workspace);
+  for (Index o = size / 2; o < size; ++o) {
+    double expected = 0;
+    for (Index m = 0; m < size; ++m) expected += at(weight2, o, m) * at(weight1, m, o);
+    ASSERT_NEAR(at(weight, o, o), expected, 0x1p-52 * static_cast<double>(size) * static_cast<double>(size)) << o;
+  }
+}
+
 }  // namespace
 }  // namespace plainnet

@@ -209,7 +209,7 @@ inline void pack_left_factors(const ScaledProduct<T>& product, const StrassenPla
 }
 
 /// All products of some rows of the leaves and a slice of their depth, added to `out` unless it is the first: (product,
-/// panel, row, column). (To prefetch the next panel and the sums to add to made no difference.)
+/// panel, row, column). (To prefetch the next panel made no difference.)
 inline void multiply_leaves(const StrassenPlan& plan, Index rows, Range slice, Index panels, const double* left,
                             const double* right, double* out) {
   constexpr Index block_rows = MatmulBlock<double>::rows;
