@@ -9,7 +9,7 @@ namespace plainnet {
 namespace {
 
 TEST(Variants, AreTheRowsOfAllFamilies) {
-  ASSERT_EQ(variants().size(), vanillanet_variants.size() + metaformer_variants.size());
+  ASSERT_EQ(variants().size(), vanillanet_variants.size() + metaformer_variants.size() + nfnet_variants.size());
   std::size_t i = 0;
   const auto expect_row = [&](const auto& row, std::string_view family, const Preprocessing& preprocessing,
                               Form published) {
@@ -27,6 +27,7 @@ TEST(Variants, AreTheRowsOfAllFamilies) {
   };
   for (const auto& row : vanillanet_variants) expect_row(row, "VanillaNet", row.preprocessing, Form::folded);
   for (const auto& row : metaformer_variants) expect_row(row, row.family(), row.preprocessing(), Form::trained);
+  for (const auto& row : nfnet_variants) expect_row(row, row.family(), row.preprocessing(), Form::trained);
 }
 
 TEST(Variants, HaveNamesOfTheirOwn) {
