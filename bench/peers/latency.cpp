@@ -17,10 +17,10 @@
 #include <variant>
 #include <vector>
 
+#include "peak.hpp"  // of the program plainnet
 #include "plainnet/core/layout.hpp"
 #include "plainnet/engine/engine.hpp"
 #include "plainnet/model.hpp"
-#include "peak.hpp"  // of the program plainnet
 
 namespace {
 
