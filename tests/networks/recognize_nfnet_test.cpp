@@ -85,6 +85,16 @@ TEST(RecognizeNfNet, BelievesTheFileAboutTheRowIfItFits) {
   EXPECT_EQ(recognize(tensors).variant->name, "dm_nfnet_f1");
 }
 
+TEST(RecognizeNfNet, RefusesTheNameOfANetworkThatPadsOtherwiseThanTheFolded) {
+  StateDict tensors = to_checkpoint(folded_tensors(config_of("dm_nfnet_f0")));
+  for (const auto& [stated, wanted] : {std::pair("dm_nfnet_f0", "nfnet_f0"), std::pair("nfnet_f0", "dm_nfnet_f0")}) {
+    tensors.metadata["plainnet.model"] = stated;
+    const std::string message = test::error_of([&, name = wanted] { recognize(tensors, name); });
+    expect_in(message, concatenate("was folded as ", stated, ", whose convolutions pad otherwise than those of "));
+    EXPECT_EQ(recognize(tensors, stated).variant->name, stated);
+  }
+}
+
 TEST(RecognizeNfNet, NamesTheNearestOfUnknownSizes) {
   NfNetConfig config = config_of("dm_nfnet_f1");
   config.depths[2] = 13;

@@ -129,6 +129,18 @@ inline const Variant& nfnet_row(const StateDict& tensors, const NfNetTraits& fou
        first->name, " (", describe(config_of(first)), ") and ", second->name, " (", describe(config_of(second)), ")");
 }
 
+/// Error if a folded file says that it is of the other convention: nothing else tells them apart, and the convolutions
+/// would pad wrongly.
+inline void require_stated_padding(const StateDict& tensors, const NfNetTraits& found, const Variant& row) {
+  const std::string stated = stated_model(tensors);
+  for (const Variant& variant : variants()) {
+    const auto* const config = std::get_if<NfNetConfig>(&variant.config);
+    if (found.form != Form::folded || variant.name != stated || !config) continue;
+    require(config->is_deepmind == std::get<NfNetConfig>(row.config).is_deepmind, tensors.source, ": was folded as ",
+            stated, ", whose convolutions pad otherwise than those of ", row.name);
+  }
+}
+
 /// The NFNet that the tensors are; nothing if they are of another kind. `wanted` may be null.
 inline std::optional<Recognized> recognize_nfnet(const StateDict& tensors, const Variant* wanted) {
   const auto traits = nfnet_traits(tensors);
@@ -139,6 +151,7 @@ inline std::optional<Recognized> recognize_nfnet(const StateDict& tensors, const
   NfNetConfig config = *of_row;
   require(unlikeness(config, *traits) == 0, tensors.source, ": holds an NFNet of ", describe(*traits), "; ", row.name,
           " is of ", describe(config), ": is it another variant?");
+  require_stated_padding(tensors, *traits, row);
   config.classes = traits->config.classes;
   config.in_channels = traits->config.in_channels;
   return Recognized{&row, config, traits->form};
