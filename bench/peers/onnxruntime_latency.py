@@ -165,6 +165,36 @@ def standardise(torch, module):
         setattr(module, name, torch.nn.Sequential(*before, plain))
 
 
+def spell_out_adaptive_pools(torch, module):
+    """Adaptive max pools, for which ONNX has no operator."""
+
+    class AdaptiveMaxPool(torch.nn.Module):
+        def __init__(self, output_size):
+            super().__init__()
+            self.output_size = output_size
+
+        def forward(self, x):
+            # Output i sees begin(i) ... end(i) - 1; all have as many terms,
+            # of which the last ones are the same where a window is shorter.
+            for dim, size in zip((2, 3), self.output_size):
+                length = int(x.shape[dim])
+                begin = [i * length // size for i in range(size)]
+                end = [-(-(i + 1) * length // size) for i in range(size)]
+                longest = max(e - b for b, e in zip(begin, end))
+                terms = [x.index_select(dim, torch.tensor(
+                    [min(b + term, e - 1) for b, e in zip(begin, end)]))
+                    for term in range(longest)]
+                x = terms[0]
+                for term in terms[1:]:
+                    x = torch.maximum(x, term)
+            return x
+
+    for name, child in module.named_children():
+        spell_out_adaptive_pools(torch, child)
+        if isinstance(child, torch.nn.AdaptiveMaxPool2d):
+            setattr(module, name, AdaptiveMaxPool(child.output_size))
+
+
 def export(options):
     try:
         import torch
@@ -184,6 +214,7 @@ def export(options):
         if hasattr(network, "switch_to_deploy"):
             network.switch_to_deploy()
         standardise(torch, network)
+        spell_out_adaptive_pools(torch, network)
         side = options.step_size
         for batch, file in options.files.onnx.items():
             # Version 17 has a layer norm of its own; where that has no bias,
