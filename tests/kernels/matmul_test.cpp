@@ -312,13 +312,11 @@ TYPED_TEST(MatmulOf, PacksMatricesOfAnyStridesAndOtherNumbers) {
   }
 }
 
-TEST(Matmul, RowsInCacheAreWholeRegisterBlocks) {
+TEST(Matmul, RowsInCacheAreAFewRegisterBlocksAtLeastAndASmallMapOfManyChannels) {
   for (Index depth : {0, 1, 3, 64, 512, 1000, 4096, 6144, 1000000}) {
-    const Index rows = matmul_rows_in_cache<float>(depth);
-    EXPECT_EQ(rows % matmul_most_rows, 0) << depth;
-    EXPECT_EQ(rows % 6, 0) << depth;
-    EXPECT_GE(rows, 42) << depth;
+    EXPECT_GE(matmul_rows_in_cache<float>(depth), 3 * matmul_most_rows) << depth;
   }
+  EXPECT_GE(matmul_rows_in_cache<float>(4096), 7 * 7);
 }
 
 TEST(Matmul, RefusesASizeThatCannotBeCounted) {

@@ -19,8 +19,8 @@ inline void copy_run(const T* from, Index count, T* to) {
 /// Values of a head as rows of vᵀ, packed for multiply_rows(): (block of d, token, d in block), zeros after the last.
 template <class T>
 inline void pack_values(const T* v, Index stride, Index tokens, Index head_dim, T* packed) {
-  for (Index d = 0; d < head_dim; d += MatmulBlock<T>::rows) {
-    const Index height = block_height<T>(head_dim - d);
+  for (Index d = 0, height = 0; d < head_dim; d += height) {
+    height = block_height<T>(head_dim - d);
     const Index valid = height < head_dim - d ? height : head_dim - d;
     for (Index t = 0; t < tokens; ++t, packed += height) {
       copy_run<T>(v + t * stride + d, valid, packed);
@@ -32,8 +32,8 @@ inline void pack_values(const T* v, Index stride, Index tokens, Index head_dim, 
 /// `count` rows at data + r · stride as rows of a product, packed for multiply_rows().
 template <class T>
 inline void pack_keys(const T* data, Index stride, Index count, Index depth, T* packed) {
-  for (Index r = 0; r < count; r += MatmulBlock<T>::rows) {
-    const Index height = block_height<T>(count - r);
+  for (Index r = 0, height = 0; r < count; r += height) {
+    height = block_height<T>(count - r);
     const Index valid = height < count - r ? height : count - r;
     RowGroup<T> rows;
     for (Index i = 0; i < valid; ++i) rows.data[i] = data + (r + i) * stride;

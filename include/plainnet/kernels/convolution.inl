@@ -35,8 +35,8 @@ inline void list_tap_pixels(TensorView<const T> in, const Window& window, const 
                             const T** list) {
   const Shape& shape = in.shape();
   const Index taps = window.kernel.height * window.kernel.width;
-  for (Index first = rows.begin; first < rows.end; first += MatmulBlock<T>::rows, list += MatmulBlock<T>::rows * taps) {
-    const Index height = block_height<T>(rows.end - first);
+  for (Index first = rows.begin, height = 0; first < rows.end; first += height, list += height * taps) {
+    height = block_height<T>(rows.end - first);
     for (Index r = 0; r < height; ++r) {
       const Index row = first + r;
       const bool is_output = row < rows.end;
@@ -73,7 +73,7 @@ inline void convolve_taps(TensorView<const T> in, const PackedConvolution<T>& pa
   const Index group_out = packed.group_out();
   const Index group_panels = packed.groups.front().view().panel_count();
   const Index panels = group_panels * static_cast<Index>(packed.groups.size());
-  const Index blocks = (pixels + block_rows - 1) / block_rows;
+  const Index blocks = block_count<T>(pixels);
   const Index chunk_blocks = packed.pixels_in_cache() / block_rows;
   const Range all = part_of(panels * blocks, parts, part);
   for (Index i = all.begin; i < all.end;) {
@@ -82,9 +82,8 @@ inline void convolve_taps(TensorView<const T> in, const PackedConvolution<T>& pa
     const Index here = first_block + chunk_blocks < blocks ? chunk_blocks : blocks - first_block;
     const Index end = chunk_begin + here * panels < all.end ? chunk_begin + here * panels : all.end;
     const Index first_pixel = first_block * block_rows;
-    const Index last_pixel = first_pixel + here * block_rows;
-    list_tap_pixels<T>(in, window, shape, packed.zeros.data(), {first_pixel, last_pixel < pixels ? last_pixel : pixels},
-                       list);
+    const Index count = first_pixel + here * block_rows < pixels ? here * block_rows : pixels - first_pixel;
+    list_tap_pixels<T>(in, window, shape, packed.zeros.data(), {first_pixel, first_pixel + count}, list);
     while (i < end) {
       const Index panel = (i - chunk_begin) / here;
       const Index group = panel / group_panels;
@@ -94,14 +93,15 @@ inline void convolve_taps(TensorView<const T> in, const PackedConvolution<T>& pa
       const Epilogue<T> group_epilogue = epilogue.from(0, group * group_out);
       BlockResult<T> result(group_epilogue, weights.bias, out.data() + group * group_out, shape.channels);
       Index block = (i - chunk_begin) % here;
-      result.move_down(first_pixel + block * block_rows);
+      result.move_down(first_pixel + block_begin<T>(count, block));
       result.move_right(first_column);
       for (; block < here && i < end; ++block, ++i) {
-        const TapPixels<T> left{list + block * block_rows * packed.taps(), group * packed.group_in(), packed.group_in(),
+        const Index begin = block_begin<T>(count, block);
+        const TapPixels<T> left{list + begin * packed.taps(), group * packed.group_in(), packed.group_in(),
                                 weights.depth};
-        multiply_block_part<T>(pixels - first_pixel - block * block_rows, left,
-                               weights.panels + first_column * weights.depth, result, valid_columns);
-        result.move_down(block_rows);
+        multiply_block_part<T>(count - begin, left, weights.panels + first_column * weights.depth, result,
+                               valid_columns);
+        result.move_down(block_height<T>(count - begin));
       }
     }
   }

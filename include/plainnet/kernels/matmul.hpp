@@ -34,14 +34,12 @@ Index matmul_panel_columns(Isa isa) {
   return 2 * lanes_of<T>(isa);
 }
 
-/// Rows that are packed at a time: so many that they stay in a 1 to 2 MB L2 beside a panel, since every panel of
-/// weights is read once for each such portion; whole register blocks.
+/// Most rows that are packed at a time: so many that they stay in a 1 to 2 MB L2 beside a panel, since every panel of
+/// weights is read once for each such portion. Of 4096 terms, 64: the 49 pixels of a 7×7 map are one portion.
 template <class T>
 Index matmul_rows_in_cache(Index depth) {
   constexpr Index bytes = 1 << 20;
-  const Index rows = bytes / (std::max<Index>(1, depth) * static_cast<Index>(sizeof(T)));
-  const Index unit = 42;  // a multiple of 14 and of 6
-  return std::clamp<Index>(rows / unit * unit, unit, 8 * unit);
+  return std::clamp<Index>(bytes / (std::max<Index>(1, depth) * static_cast<Index>(sizeof(T))), 42, 336);
 }
 
 /// A packed (depth, columns) matrix in memory that somebody else owns: panels of matmul_panel_columns() columns each,

@@ -98,6 +98,14 @@ inline void add_row_products(const T* const (&row)[rows], Index count, const T* 
   }
 }
 
+/// What a block asks for while it is computed, `step` bytes with every term, so that it waits in L2 when its turn
+/// comes: a part of the next panel. Weights in memory are too far for the few lines that the processor itself looks
+/// ahead (7×7 maps of 4096 channels: 1.3 times faster).
+struct Ahead {
+  const char* data;
+  Index step;
+};
+
 /// The left-hand side of a block of `rows` rows, packed: element k of row r at a[k · rows + r].
 template <class T>
 struct PackedRows {
@@ -105,6 +113,7 @@ struct PackedRows {
 
   const T* a;
   Index depth;
+  Ahead ahead;
 
   /// sum(r, c) += a(k, r) · b(k, c) for k in `terms`; b points at the row terms.begin of the panel.
   template <Index rows>
@@ -112,14 +121,17 @@ struct PackedRows {
     using S = Simd<T>;
     using V = typename S::Vector;
     constexpr Index vectors = MatmulBlock<T>::vectors;
+    constexpr Index cache_line = static_cast<Index>(64 / sizeof(T));
     const T* pixels = a + terms.begin * rows;
+    const char* later = ahead.data + terms.begin * ahead.step;
     for (Index k = terms.begin; k < terms.end; ++k) {
       V column[vectors];
 #pragma GCC unroll 2
-      for (Index v = 0; v < vectors; ++v) {
-        column[v] = S::load(b + v * S::lanes);
-        __builtin_prefetch(b + v * S::lanes + 8 * MatmulBlock<T>::columns);
-      }
+      for (Index v = 0; v < vectors; ++v) column[v] = S::load(b + v * S::lanes);
+#pragma GCC unroll 2
+      for (Index i = 0; i < MatmulBlock<T>::columns; i += cache_line)
+        __builtin_prefetch(b + 8 * MatmulBlock<T>::columns + i);
+      __builtin_prefetch(later, 0, 2);
 #pragma GCC unroll 16
       for (Index r = 0; r < rows; ++r) {
         const V pixel = S::broadcast(pixels[r]);
@@ -128,6 +140,7 @@ struct PackedRows {
       }
       pixels += rows;
       b += MatmulBlock<T>::columns;
+      later += ahead.step;
     }
   }
 };
@@ -172,11 +185,28 @@ inline void multiply_block(const Left& left, const T* b, const BlockResult<T>& r
   finish_block<T>(total, rows, result);
 }
 
-/// The smallest of the heights of blocks, all, half or one, that holds `count` rows.
+/// Register blocks that `count` rows are cut into: some of full height and then some of one row less, which are as fast
+/// a row, where these are exactly as many (49 = 4 · 6 + 5 · 5). Where they are not, the last block is padded.
+template <class T>
+inline Index block_count(Index count) {
+  return (count + MatmulBlock<T>::rows - 1) / MatmulBlock<T>::rows;
+}
+
+/// How high the first of them is.
 template <class T>
 inline Index block_height(Index count) {
   constexpr Index rows = MatmulBlock<T>::rows;
-  return count > rows / 2 ? rows : count > 1 ? rows / 2 : 1;
+  if (count == block_count<T>(count) * (rows - 1)) return rows - 1;
+  if (count >= rows) return rows;
+  return count > rows / 2 ? rows - 1 : count > 1 ? rows / 2 : 1;
+}
+
+/// Rows before block `i`.
+template <class T>
+inline Index block_begin(Index count, Index i) {
+  const Index blocks = block_count<T>(count);
+  const Index full_blocks = blocks - (blocks * MatmulBlock<T>::rows - count);
+  return i * MatmulBlock<T>::rows - (full_blocks >= 0 && i > full_blocks ? i - full_blocks : 0);
 }
 
 template <class T, class Left>
@@ -184,6 +214,8 @@ inline void multiply_whole_block(Index height, const Left& left, const T* b, con
   constexpr Index rows = MatmulBlock<T>::rows;
   if (height == rows) {
     multiply_block<T, rows>(left, b, result);
+  } else if (height == rows - 1) {
+    multiply_block<T, rows - 1>(left, b, result);
   } else if (height == rows / 2) {
     multiply_block<T, rows / 2>(left, b, result);
   } else {
@@ -235,15 +267,20 @@ inline void multiply_block_part(Index count, const Left& left, const T* panel, c
 }
 
 /// `count` packed rows, in blocks of block_height() rows one after the other, times one panel of which `valid_columns`
-/// are wanted.
+/// are wanted; meanwhile the panel `next` is brought into L2, or nothing if it is null.
 template <class T>
 inline void multiply_rows(const T* a, Index count, Index depth, const T* panel, BlockResult<T> result,
-                          Index valid_columns) {
-  constexpr Index rows = MatmulBlock<T>::rows;
-  for (Index r = 0; r < count; r += rows) {
-    multiply_block_part<T>(count - r, PackedRows<T>{a, depth}, panel, result, valid_columns);
-    a += rows * depth;
-    result.move_down(rows);
+                          Index valid_columns, const T* next = nullptr) {
+  constexpr Index row_bytes = MatmulBlock<T>::columns * static_cast<Index>(sizeof(T));
+  const Index blocks = block_count<T>(count);
+  Ahead ahead{reinterpret_cast<const char*>(next ? next : panel), next ? (row_bytes + blocks - 1) / blocks : 0};
+  for (Index r = 0; r < count;) {
+    const Index height = block_height<T>(count - r);
+    multiply_block_part<T>(count - r, PackedRows<T>{a, depth, ahead}, panel, result, valid_columns);
+    a += height * depth;
+    ahead.data += depth * ahead.step;
+    result.move_down(height);
+    r += height;
   }
 }
 
@@ -252,14 +289,17 @@ inline void multiply(const RowSource<T>& rows, Range row_range, const PackedView
                      const Epilogue<T>& epilogue, T* out, Index out_stride, T* scratch) {
   constexpr Index columns = MatmulBlock<T>::columns;
   const Index depth = b.depth;
-  const Index rows_in_cache = matmul_rows_in_cache<T>(depth);
-  for (Index first = row_range.begin; first < row_range.end; first += rows_in_cache) {
-    const Index count = first + rows_in_cache < row_range.end ? rows_in_cache : row_range.end - first;
+  // Portions alike, of whole blocks but for the last.
+  const Index portions = (row_range.size() + matmul_rows_in_cache<T>(depth) - 1) / matmul_rows_in_cache<T>(depth);
+  const Index portion = block_count<T>((row_range.size() + portions - 1) / portions) * MatmulBlock<T>::rows;
+  for (Index first = row_range.begin; first < row_range.end; first += portion) {
+    const Index count = first + portion < row_range.end ? portion : row_range.end - first;
     T* packed = scratch;
-    for (Index r = 0; r < count; r += MatmulBlock<T>::rows) {
+    for (Index r = 0; r < count;) {
       const Index height = block_height<T>(count - r);
       rows.pack(b.isa, first + r, height < count - r ? height : count - r, height, packed);
       packed += height * depth;
+      r += height;
     }
     for (Index panel = panels.begin; panel < panels.end; ++panel) {
       const Index first_column = panel * columns;
@@ -267,7 +307,10 @@ inline void multiply(const RowSource<T>& rows, Range row_range, const PackedView
       BlockResult<T> result(epilogue, b.bias, out, out_stride);
       result.move_down(first);
       result.move_right(first_column);
-      multiply_rows<T>(scratch, count, depth, b.panels + panel * depth * columns, result, valid_columns);
+      // After the last panel comes the first again, for the next rows.
+      const Index next = panel + 1 < panels.end ? panel + 1 : panels.begin;
+      multiply_rows<T>(scratch, count, depth, b.panels + panel * depth * columns, result, valid_columns,
+                       b.panels + next * depth * columns);
     }
   }
 }

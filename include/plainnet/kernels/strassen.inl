@@ -178,8 +178,8 @@ inline void pack_left_factors(const ScaledProduct<T>& product, const StrassenPla
   alignas(64) double wide[MatmulBlock<double>::rows * chunk];
   RowGroup<double> group;
   for (Index r = 0; r < MatmulBlock<double>::rows; ++r) group.data[r] = wide + r * chunk;
-  for (Index r = rows.begin; r < rows.end; r += MatmulBlock<double>::rows) {
-    const Index height = block_height<double>(rows.end - r);
+  for (Index r = rows.begin, height = 0; r < rows.end; r += height) {
+    height = block_height<double>(rows.end - r);
     const Index in_block = within(r, height, rows.end);
     for (Index first = slice.begin; first < slice.end; first += chunk) {
       for (Index leaf = 0; leaf < plan.leaves; ++leaf) {
@@ -224,10 +224,11 @@ inline void multiply_leaves(const StrassenPlan& plan, Index rows, Range slice, I
       const double* a = left + i * plan.left_size();
       BlockResult<double> result(none, nullptr, c, columns);
       result.residual_stride = columns;
-      for (Index r = 0; r < rows; r += block_rows) {
-        const Index height = block_height<double>(rows - r);
+      for (Index r = 0, height = 0; r < rows; r += height) {
+        height = block_height<double>(rows - r);
         if (slice.begin > 0) result.residual = result.out;
-        multiply_whole_block<double>(height, PackedRows<double>{a, depth}, b, result);
+        multiply_whole_block<double>(height, PackedRows<double>{a, depth, {reinterpret_cast<const char*>(b), 0}}, b,
+                                     result);
         a += height * depth;
         result.out += height * columns;
       }

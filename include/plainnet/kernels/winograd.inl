@@ -175,11 +175,12 @@ struct WinogradPortion {
     const Epilogue<T> none;
     for (Index position = 0; position < positions; ++position, weights += packed.group_in() * columns) {
       BlockResult<T> result(none, nullptr, sums + position * sum_stride(), columns);
-      for (Index first = 0; first < tiles.size(); first += MatmulBlock<T>::rows) {
+      for (Index first = 0, height = 0; first < tiles.size(); first += height) {
+        height = block_height<T>(tiles.size() - first);
         const TileRows<T, winograd_terms_in_portion(tile)> left{rows + first, position * input_stride(),
                                                                 packed.group_in()};
-        multiply_whole_block<T>(block_height<T>(tiles.size() - first), left, weights, result);
-        result.move_down(MatmulBlock<T>::rows);
+        multiply_whole_block<T>(height, left, weights, result);
+        result.move_down(height);
       }
     }
   }
