@@ -3,6 +3,7 @@
 #include "bench_subject.hpp"
 #include "commands.hpp"
 #include "peak.hpp"
+#include "profile.hpp"
 #include "progress_bar.hpp"
 #include "table.hpp"
 
@@ -15,6 +16,7 @@ struct BenchArguments {
   std::string weights;
   RunSize run;
   double seconds = 3;
+  bool profile = false;
   bool json = false;
 };
 
@@ -114,10 +116,36 @@ std::vector<std::function<Subject()>> subjects_of(const BenchArguments& argument
   return subjects;
 }
 
+/// Prints the steps of one model.
+void profile(const Subject& subject, const BenchArguments& arguments) {
+  const Engine& engine = subject.engine;
+  const double peak_before = measure_peak(engine.isa(), arguments.run.threads);
+  const std::vector<StepTime> times = profile_runs(engine, arguments.seconds);
+  const double peak = std::max(peak_before, measure_peak(engine.isa(), arguments.run.threads));
+  if (!arguments.json) {
+    print(concatenate(subject.model, ", ", to_string(engine.isa()), ", ", arguments.run.threads, " threads, peak ",
+                      fixed(peak, 1), " GFLOP/s\n", table_head(profile_columns)));
+  }
+  for (const Json& row : profile_rows(times, subject.model, peak)) {
+    if (arguments.json) {
+      print_json(row);
+    } else {
+      print(profile_row(row));
+    }
+  }
+}
+
 int bench(const BenchArguments& arguments) {
   const std::vector<std::function<Subject()>> subjects = subjects_of(arguments);
   ProgressBar progress(static_cast<Index>(subjects.size()), "models");
   for (std::size_t i = 0; i < subjects.size(); ++i) {
+    if (arguments.profile) {
+      const Subject subject = subjects[i]();
+      progress.clear();
+      profile(subject, arguments);
+      progress.advance();
+      continue;
+    }
     const Json row = measure(subjects[i](), arguments);
     progress.clear();
     if (arguments.json) {
@@ -159,6 +187,7 @@ Command bench_command(CLI::App& program) {
   line->add_option("--seconds", arguments->seconds, "How long each model is timed; 3 without it, and at least 5 runs")
       ->type_name("S")
       ->check(number_in(0.0, 86400.0));
+  line->add_flag("--profile", arguments->profile, "Print where the time goes, step by step, in place of the latency");
   add_json(line, arguments->json);
   line->footer(
       "gmacs are those of one run, gflops count a multiply-add as two operations; peak_gflops is measured by a\n"

@@ -2,7 +2,9 @@
 // The fast form of a network: folded, weights packed, memory planned for one shape of input.
 
 #include <memory>
+#include <optional>
 #include <string_view>
+#include <type_traits>
 
 #include "plainnet/engine/lower.hpp"
 #include "plainnet/engine/memory_plan.hpp"
@@ -13,6 +15,15 @@ struct EngineOptions {
   Index threads = 1;
   Isa isa = best_isa();
   bool keep_features = false;  // the maps of all stages stay readable after a run
+};
+
+/// A step of an engine's runs.
+struct StepInfo {
+  std::string_view name;  // of the operation
+  Shape input;
+  Shape output;
+  Index macs;  // of one run
+  Index weight_bytes;
 };
 
 /// Memory and threads of one run at a time; an engine makes it. A program that runs an engine on several threads of
@@ -96,11 +107,31 @@ class BasicEngine {
   /// until its next run. Throws Error if a shape is not as prepared, before anything is computed; then neither throws
   /// nor allocates. The bits of the result do not depend on the number of threads nor on the batch.
   TensorView<const T> run(TensorView<const T> in, Workspace<T>& workspace) const {
+    return *run(in, workspace, [](Index, Index) noexcept { return true; });
+  }
+
+  /// The same, with a hook for progress, profiles and cancelling: hook(done, all) is called on the caller's thread
+  /// before every step and after the last one, with the number of steps that are done and of all. Where it returns
+  /// false the run ends, and there is no result. It must not throw.
+  template <class Hook>
+    requires std::is_nothrow_invocable_r_v<bool, Hook&, Index, Index> std::optional<TensorView<const T>> run(
+        TensorView<const T> in, Workspace<T>& workspace, Hook&& hook)
+  const {
     require(in.shape() == input_shape(), "this engine was prepared for ", input_shape(), " and was given ", in.shape());
     require(fits(workspace), "this workspace was made by another engine");
-    run_checked(in, workspace);
+    if (!run_checked(in, workspace, hook)) return std::nullopt;
     return view(workspace, static_cast<Index>(shapes_.size()) - 1);
   }
+
+  /// What step `i` of a run is, 0 ≤ i < step_count().
+  StepInfo step(Index i) const {
+    const auto at = static_cast<std::size_t>(i);
+    const auto& [operation, read, residual] = program_->steps().at(at);
+    const Shape& in = shapes_[static_cast<std::size_t>(read)];
+    return {operation->name(), in, shapes_[at + 1], operation->macs(in),
+            operation->weight_elements() * static_cast<Index>(sizeof(T))};
+  }
+  Index step_count() const { return static_cast<Index>(program_->steps().size()); }
 
   /// Names and values of the stages' outputs after a run, in order; empty unless options.keep_features. Error if the
   /// workspace is another engine's.
@@ -143,14 +174,18 @@ class BasicEngine {
             shapes_[static_cast<std::size_t>(value)]};
   }
 
-  void run_checked(TensorView<const T> in, Workspace<T>& workspace) const noexcept {
+  /// Whether all steps were run.
+  template <class Hook>
+  bool run_checked(TensorView<const T> in, Workspace<T>& workspace, Hook& hook) const noexcept {
     const auto value = [&](Index i) { return i == 0 ? in : view(workspace, i); };
     for (std::size_t i = 0; i < program_->steps().size(); ++i) {
+      if (!hook(static_cast<Index>(i), step_count())) return false;
       const auto& [operation, read, residual] = program_->steps()[i];
       const TensorView<T> out(workspace.maps() + plan_.offsets[i], shapes_[i + 1]);
       operation->run(value(read), residual ? value(*residual).data() : nullptr, out, workspace.scratch(),
                      workspace.pool());
     }
+    return hook(step_count(), step_count());
   }
 
   std::shared_ptr<const Program<T>> program_;

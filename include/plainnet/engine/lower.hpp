@@ -23,8 +23,7 @@ Program<T> lower(const FoldedVanillaNet<T>& network, Isa isa, const Shape& input
   program.append(network.stem);
   program.name_feature("stem");
   for (std::size_t i = 0; i < network.stages.size(); ++i) {
-    program.append(network.stages[i].conv);
-    program.append(network.stages[i].pool);
+    program.append_pooled(network.stages[i].conv, network.stages[i].pool);
     program.append(network.stages[i].act);
     program.name_feature(concatenate("stages.", i));
   }

@@ -62,6 +62,7 @@ struct LinearOperation final : Operation<T> {
         activation(activation_),
         residual_scale(std::move(residual_scale_)) {}
 
+  std::string_view name() const override { return "linear"; }
   Shape output_shape(const Shape& in) const override {
     require(in.channels == packed.depth, "a linear layer of ", packed.depth, " inputs was given ", in.channels);
     return {in.batch, in.height, in.width, packed.columns};
@@ -113,6 +114,7 @@ struct NormalizeOperation final : Operation<T> {
         input_scale(std::move(input_scale_)),
         isa(isa_) {}
 
+  std::string_view name() const override { return "normalize"; }
   Shape output_shape(const Shape& in) const override { return in; }
   Index scratch(const Shape& in, Index) const override { return detail::normalization_scratch<T>(normalize, in); }
   Index weight_elements() const override {
@@ -141,6 +143,7 @@ struct PoolMixOperation final : Operation<T> {
                    Isa isa_)
       : normalize(normalize_), scale(std::move(scale_)), input_scale(std::move(input_scale_)), isa(isa_) {}
 
+  std::string_view name() const override { return "pool mix"; }
   Shape output_shape(const Shape& in) const override { return in; }
   Index scratch(const Shape& in, Index) const override { return detail::normalization_scratch(normalize, in); }
   Index weight_elements() const override { return static_cast<Index>(scale.size() + input_scale.size()); }
@@ -164,6 +167,7 @@ struct AttentionOperation final : Operation<T> {
 
   AttentionOperation(Index head_dim_, Isa isa_) : head_dim(head_dim_), isa(isa_) {}
 
+  std::string_view name() const override { return "attention"; }
   Shape output_shape(const Shape& in) const override {
     require(in.channels % (3 * head_dim) == 0, "attention of ", head_dim, " channels a head was given ", in.channels);
     return {in.batch, in.height, in.width, in.channels / 3};
@@ -202,6 +206,7 @@ struct TokenMixingOperation final : Operation<T> {
         tokens(mixing.tokens()),
         isa(isa_) {}
 
+  std::string_view name() const override { return "token mixing"; }
   Shape output_shape(const Shape& in) const override {
     require(in.height * in.width == tokens, "a mixing of ", tokens, " tokens was given a map of ", in.height, "x",
             in.width, ": this network works at one size of image only");
@@ -240,6 +245,7 @@ struct PositionOperation final : Operation<T> {
   PositionOperation(AlignedVector<T> position_, const Shape& shape_, Isa isa_)
       : position(std::move(position_)), shape(shape_), isa(isa_) {}
 
+  std::string_view name() const override { return "position"; }
   Shape output_shape(const Shape& in) const override {
     require(in.height == shape.height && in.width == shape.width && in.channels == shape.channels,
             "a position embedding of ", shape.height, "x", shape.width, "x", shape.channels, " was given a map of ",
@@ -265,6 +271,7 @@ struct MixerOperation final : Operation<typename M::Scalar> {
   MixerOperation(M mixer_, AlignedVector<T> after_, AlignedVector<T> residual_scale_)
       : mixer(std::move(mixer_)), after(std::move(after_)), residual_scale(std::move(residual_scale_)) {}
 
+  std::string_view name() const override { return "mixer"; }
   Shape output_shape(const Shape& in) const override { return mixer.output_shape(in); }
   Index macs(const Shape& in) const override { return mixer.macs(in); }
   void run(TensorView<const T> in, const T* residual, TensorView<T> out, T*, ThreadPool&) const override {

@@ -17,6 +17,7 @@ struct ActivationOperation final : Operation<T> {
 
   ActivationOperation(kernels::Activation activation_, Isa isa_) : activation(activation_), isa(isa_) {}
 
+  std::string_view name() const override { return "activation"; }
   Shape output_shape(const Shape& in) const override { return in; }
   void run(TensorView<const T> in, const T*, TensorView<T> out, T*, ThreadPool& pool) const override {
     const Index count = in.shape().elements();
@@ -41,6 +42,7 @@ struct SqueezeExciteOperation final : Operation<T> {
   SqueezeExciteOperation(kernels::PackedMatrix<T> fc1_, kernels::PackedMatrix<T> fc2_, T gain_)
       : fc1(std::move(fc1_)), fc2(std::move(fc2_)), gain(gain_) {}
 
+  std::string_view name() const override { return "squeeze-excite"; }
   Shape output_shape(const Shape& in) const override {
     require(in.channels == fc1.depth, "a squeeze-excite of ", fc1.depth, " channels was given ", in.channels);
     return in;
@@ -86,6 +88,7 @@ struct EfficientAttentionOperation final : Operation<T> {
   EfficientAttentionOperation(AlignedVector<T> weight_, T gain_, Isa isa_)
       : weight(std::move(weight_)), gain(gain_), isa(isa_) {}
 
+  std::string_view name() const override { return "channel attention"; }
   Shape output_shape(const Shape& in) const override { return in; }
   Index scratch(const Shape& in, Index) const override {
     return checked_multiply(2, checked_multiply(in.batch, in.channels));

@@ -2,6 +2,7 @@
 // What an engine runs: operations with their weights packed for the machine, not bound to any size of image.
 
 #include <algorithm>
+#include <string_view>
 #include <utility>
 
 #include "plainnet/core/window.hpp"
@@ -20,6 +21,8 @@ class Operation {
  public:
   virtual ~Operation() = default;
 
+  /// What it is, for a profile.
+  virtual std::string_view name() const = 0;
   /// Error if it cannot take `in`.
   virtual Shape output_shape(const Shape& in) const = 0;
   /// Multiply-adds.
@@ -32,7 +35,7 @@ class Operation {
                    ThreadPool& pool) const = 0;
 };
 
-/// Convolution, bias, activation, and an earlier value where there is one.
+/// Convolution, bias, activation, and an earlier value where there is one; or convolution, bias and a maximum.
 template <class T>
 struct ConvolutionOperation final : Operation<T> {
   kernels::PackedConvolution<T> packed;
@@ -41,12 +44,16 @@ struct ConvolutionOperation final : Operation<T> {
   explicit ConvolutionOperation(kernels::PackedConvolution<T> packed_, kernels::Epilogue<T> epilogue_ = {})
       : packed(std::move(packed_)), epilogue(epilogue_) {}
 
+  std::string_view name() const override { return "convolution"; }
   Shape output_shape(const Shape& in) const override {
     require(in.channels == packed.in_channels, "a convolution of ", packed.in_channels, " channels was given ",
             in.channels);
-    return plainnet::output_shape(in, packed.window, packed.out_channels);
+    return plainnet::output_shape(convolved_shape(in), {.kernel = packed.pool, .stride = packed.pool},
+                                  packed.out_channels);
   }
-  Index macs(const Shape& in) const override { return checked_multiply(output_shape(in).elements(), packed.depth()); }
+  Index macs(const Shape& in) const override {
+    return checked_multiply(convolved_shape(in).elements(), packed.depth());
+  }
   Index scratch(const Shape&, Index threads) const override { return checked_multiply(packed.scratch(), threads); }
   Index weight_elements() const override {
     Index total = 0;
@@ -59,6 +66,11 @@ struct ConvolutionOperation final : Operation<T> {
     with_residual.residual_stride = packed.out_channels;
     kernels::convolve(in, packed, with_residual, out, scratch, pool);
   }
+
+ private:
+  Shape convolved_shape(const Shape& in) const {
+    return plainnet::output_shape(in, packed.window, packed.out_channels);
+  }
 };
 
 /// The same for 3×3 windows of stride 1, by Winograd's algorithm.
@@ -70,6 +82,7 @@ struct WinogradOperation final : Operation<T> {
   explicit WinogradOperation(kernels::PackedWinograd<T> packed_, kernels::Epilogue<T> epilogue_ = {})
       : packed(std::move(packed_)), epilogue(epilogue_) {}
 
+  std::string_view name() const override { return "winograd"; }
   Shape output_shape(const Shape& in) const override {
     require(in.channels == packed.in_channels, "a convolution of ", packed.in_channels, " channels was given ",
             in.channels);
@@ -96,6 +109,7 @@ struct DepthwiseOperation final : Operation<T> {
 
   explicit DepthwiseOperation(kernels::PackedDepthwise<T> packed_) : packed(std::move(packed_)) {}
 
+  std::string_view name() const override { return "depthwise"; }
   Shape output_shape(const Shape& in) const override {
     require(in.channels == packed.channels, "a depthwise convolution of ", packed.channels, " channels was given ",
             in.channels);
@@ -147,6 +161,7 @@ struct MaxPoolOperation final : Operation<T> {
 
   MaxPoolOperation(const Window& window_, Isa isa_) : window(window_), isa(isa_) { detail::require_pool(window); }
 
+  std::string_view name() const override { return "max pool"; }
   Shape output_shape(const Shape& in) const override { return plainnet::output_shape(in, window, in.channels); }
   void run(TensorView<const T> in, const T*, TensorView<T> out, T*, ThreadPool& pool) const override {
     const Window padded = padded_for(in.shape(), window);
@@ -163,6 +178,7 @@ struct MeanPoolOperation final : Operation<T> {
 
   MeanPoolOperation(const Window& window_, Isa isa_) : window(window_), isa(isa_) { detail::require_pool(window); }
 
+  std::string_view name() const override { return "mean pool"; }
   Shape output_shape(const Shape& in) const override { return plainnet::output_shape(in, window, in.channels); }
   void run(TensorView<const T> in, const T*, TensorView<T> out, T*, ThreadPool& pool) const override {
     const Window padded = padded_for(in.shape(), window);
@@ -179,6 +195,7 @@ struct AdaptiveMaxPoolOperation final : Operation<T> {
 
   AdaptiveMaxPoolOperation(Extent2D size_, Isa isa_) : size(size_), isa(isa_) {}
 
+  std::string_view name() const override { return "adaptive max pool"; }
   Shape output_shape(const Shape& in) const override { return {in.batch, size.height, size.width, in.channels}; }
   void run(TensorView<const T> in, const T*, TensorView<T> out, T*, ThreadPool& pool) const override {
     kernels::max_pool(
@@ -194,6 +211,7 @@ struct GlobalMeanOperation final : Operation<T> {
 
   explicit GlobalMeanOperation(Isa isa_) : isa(isa_) {}
 
+  std::string_view name() const override { return "global mean"; }
   Shape output_shape(const Shape& in) const override { return {in.batch, 1, 1, in.channels}; }
   void run(TensorView<const T> in, const T*, TensorView<T> out, T*, ThreadPool& pool) const override {
     kernels::global_mean(in, out, isa, pool);

@@ -109,9 +109,34 @@ class Program {
 
   /// The activation is computed where the first convolution writes.
   void append(const Sequential<Conv2d<T>, LeakyRelu<T>, Conv2d<T>>& pair) {
-    append(pair.template get<0>(), kernels::Epilogue<T>{.activation = kernels::Activation::leaky_relu,
-                                                        .slope = static_cast<T>(pair.template get<1>().slope)});
+    append_first(pair);
     append(pair.template get<2>());
+  }
+
+  /// A convolution and a maximum of its result, in one step where that can be: the larger map is then never written.
+  void append_pooled(const Conv2d<T>& conv, const MaxPool2d<T>& pool) {
+    if (!kernels::PackedConvolution<T>::can_pool(conv.window(), pool.window)) {
+      append(conv);
+      return append(pool);
+    }
+    auto packed = pack(conv);
+    packed.pool = pool.window.kernel;
+    add<ConvolutionOperation<T>>(std::move(packed));
+  }
+  template <class Layer, class Pool>
+  void append_pooled(const Layer& layer, const Pool& pool) {
+    append(layer);
+    append(pool);
+  }
+  template <class Pool>
+  void append_pooled(const Sequential<Conv2d<T>, LeakyRelu<T>, Conv2d<T>>& pair, const Pool& pool) {
+    append_first(pair);
+    append_pooled(pair.template get<2>(), pool);
+  }
+  template <class... Layers, class... Pools>
+  void append_pooled(const OneOf<Layers...>& layer, const OneOf<Pools...>& pool) {
+    std::visit([this](const auto& choice, const auto& its_pool) { this->append_pooled(choice, its_pool); },
+               layer.choice(), pool.choice());
   }
 
   template <class... Layers>
@@ -127,18 +152,25 @@ class Program {
   template <class>
   static constexpr bool never = false;
 
+  void append_first(const Sequential<Conv2d<T>, LeakyRelu<T>, Conv2d<T>>& pair) {
+    append(pair.template get<0>(), kernels::Epilogue<T>{.activation = kernels::Activation::leaky_relu,
+                                                        .slope = static_cast<T>(pair.template get<1>().slope)});
+  }
+
+  kernels::PackedConvolution<T> pack(const Conv2d<T>& conv) const {
+    return kernels::pack_convolution(conv.weight.data(), conv.bias ? conv.bias->data() : nullptr, conv.in_channels(),
+                                     conv.out_channels(), conv.window(), conv.groups(), isa_);
+  }
+
   void append(const Conv2d<T>& conv, const kernels::Epilogue<T>& epilogue) {
     using enum kernels::ConvolutionMethod;
-    const T* const bias = conv.bias ? conv.bias->data() : nullptr;
     const kernels::ConvolutionMethod method = method_for(conv);
     if (method == direct) {
-      add<ConvolutionOperation<T>>(kernels::pack_convolution(conv.weight.data(), bias, conv.in_channels(),
-                                                             conv.out_channels(), conv.window(), conv.groups(), isa_),
-                                   epilogue);
+      add<ConvolutionOperation<T>>(pack(conv), epilogue);
     } else {
       add<WinogradOperation<T>>(
-          kernels::pack_winograd(conv.weight.data(), bias, conv.in_channels(), conv.out_channels(),
-                                 padded_for(next_input(), conv.window()).padding, conv.groups(),
+          kernels::pack_winograd(conv.weight.data(), conv.bias ? conv.bias->data() : nullptr, conv.in_channels(),
+                                 conv.out_channels(), padded_for(next_input(), conv.window()).padding, conv.groups(),
                                  method == winograd_2x2 ? 2 : 4, isa_),
           epilogue);
     }

@@ -69,6 +69,32 @@ struct WindowRows final : RowSource<T> {
   }
 };
 
+/// Pixels as rows of a matrix in the order in which `tile`, a window that moves by its own size, meets them: row
+/// (n, y, x, ky, kx).
+template <class T>
+struct TiledPixels final : RowSource<T> {
+  TensorView<const T> in;
+  Extent2D tile;
+  Index first_channel;
+  Index channels;
+
+  TiledPixels(TensorView<const T> in_, Extent2D tile_, Index first_channel_, Index channels_)
+      : in(in_), tile(tile_), first_channel(first_channel_), channels(channels_) {}
+
+  void pack(Isa isa, Index first, Index count, Index height, T* packed) const override {
+    const Index down = in.shape().height / tile.height;
+    const Index across = in.shape().width / tile.width;
+    RowGroup<T> rows;
+    for (Index r = 0; r < count; ++r) {
+      const Index place = (first + r) / (tile.height * tile.width);
+      const Index y = place / across % down * tile.height + (first + r) / tile.width % tile.height;
+      const Index x = place % across * tile.width + (first + r) % tile.width;
+      rows.data[r] = in.pixel(place / (across * down), y, x) + first_channel;
+    }
+    pack_rows(isa, rows, channels, count, height, packed);
+  }
+};
+
 /// Pointers to pixels that a thread lists at a time.
 inline constexpr Index most_tap_pixels = 4096;
 
@@ -76,10 +102,18 @@ inline constexpr Index most_tap_pixels = 4096;
 template <class T>
 struct PackedConvolution {
   Window window;
+  Extent2D pool = 1;  // of 1×1 windows: of so many pixels, side by side, the largest values are kept
   Index in_channels = 0;
   Index out_channels = 0;
   std::vector<PackedMatrix<T>> groups;
   AlignedVector<T> zeros;  // a pixel outside the map: (in_channels)
+
+  /// Whether pool() may be this, a maximum over windows that neither overlap nor leave the map.
+  static bool can_pool(const Window& window, const Window& pool) {
+    return window.is_pointwise() && pool.stride == pool.kernel && pool.dilation == Extent2D{1} &&
+           pool.padding == Padding{0} && !pool.same && pool.rounding == Rounding::floor &&
+           pool.kernel.height * pool.kernel.width <= matmul_most_pool;
+  }
 
   Index depth() const { return groups.front().depth; }
   Index taps() const { return window.kernel.height * window.kernel.width; }
@@ -110,7 +144,7 @@ template <class T>
 PackedConvolution<T> pack_convolution(const T* weight, const T* bias, Index in_channels, Index out_channels,
                                       const Window& window, Index groups, Isa isa) {
   PackedConvolution<T> packed{
-      .window = window, .in_channels = in_channels, .out_channels = out_channels, .groups = {}, .zeros = {}};
+      .window = window, .pool = 1, .in_channels = in_channels, .out_channels = out_channels, .groups = {}, .zeros = {}};
   packed.zeros.assign(static_cast<std::size_t>(in_channels), T{0});
   const Index group_in = in_channels / groups;
   const Index group_out = out_channels / groups;
@@ -145,8 +179,9 @@ void convolve_part(TensorView<const T> in, const PackedConvolution<T>& packed, c
   PLAINNET_DISPATCH(packed.groups.front().isa, convolve_taps<T>(in, packed, epilogue, out, parts, part));
 }
 
-/// out = act(convolution(in) + bias) + scale · residual; `out` has the shape that the window gives, rows of the
-/// epilogue are its pixels. `scratch` has packed.scratch() elements for each thread of the pool.
+/// out = act(convolution(in) + bias) + scale · residual, or what a pool keeps of it, without activation and residual;
+/// `out` has the shape that window and pool give, rows of the epilogue are its pixels. `scratch` has packed.scratch()
+/// elements for each thread of the pool.
 template <class T>
 void convolve(TensorView<const T> in, const PackedConvolution<T>& packed, const Epilogue<T>& epilogue,
               TensorView<T> out, T* scratch, ThreadPool& pool) {
@@ -155,11 +190,16 @@ void convolve(TensorView<const T> in, const PackedConvolution<T>& packed, const 
   }
   const Index group_in = packed.group_in();
   const Index rows = out.shape().batch * out.shape().height * out.shape().width;
+  const Index area = packed.pool.height * packed.pool.width;
   for (Index group = 0; group < static_cast<Index>(packed.groups.size()); ++group) {
     const PackedMatrix<T>& weights = packed.groups[static_cast<std::size_t>(group)];
     T* const first_output = out.data() + group * packed.group_out();
-    const Epilogue<T> part = epilogue.from(0, group * packed.group_out());
-    if (packed.window.is_pointwise()) {
+    Epilogue<T> part = epilogue.from(0, group * packed.group_out());
+    if (area > 1) {
+      part.pool = area;
+      const TiledPixels<T> pixels(in, packed.pool, group * group_in, group_in);
+      multiply<T>(pixels, rows * area, weights, part, first_output, packed.out_channels, scratch, pool);
+    } else if (packed.window.is_pointwise()) {
       const MatrixRows<T> pixels{in.data() + group * group_in, packed.in_channels, group_in};
       multiply<T>(pixels, rows, weights, part, first_output, packed.out_channels, scratch, pool);
     } else {

@@ -16,6 +16,9 @@ namespace plainnet::kernels {
 /// rounding error (measured on vanillanet_5's logits), and 256 keeps the additions to memory below 1 % of the work.
 inline constexpr Index matmul_terms_in_portion = 256;
 
+/// Most rows of which a product keeps the largest values: 2 × 2 pixels.
+inline constexpr Index matmul_most_pool = 4;
+
 /// Where a matrix lies: element (row, column) at data[row · row_stride + column · column_stride].
 template <class T>
 struct StridedMatrix {
@@ -34,12 +37,14 @@ Index matmul_panel_columns(Isa isa) {
   return 2 * lanes_of<T>(isa);
 }
 
-/// Most rows that are packed at a time: so many that they stay in a 1 to 2 MB L2 beside a panel, since every panel of
-/// weights is read once for each such portion. Of 4096 terms, 64: the 49 pixels of a 7×7 map are one portion.
+/// Most rows that are packed at a time, so many that they stay in L2 beside a panel: every panel of weights is read once
+/// for each such portion, and the 49 pixels of a 7×7 map are to be one. Portions of 256 KB and 1 MB are as fast, with
+/// an L2 of 512 KB.
 template <class T>
 Index matmul_rows_in_cache(Index depth) {
-  constexpr Index bytes = 1 << 20;
-  return std::clamp<Index>(bytes / (std::max<Index>(1, depth) * static_cast<Index>(sizeof(T))), 42, 336);
+  constexpr Index bytes = 1 << 19;
+  return std::clamp<Index>(bytes / (std::max<Index>(1, depth) * static_cast<Index>(sizeof(T))),
+                           matmul_most_rows * matmul_most_pool, 336);
 }
 
 /// A packed (depth, columns) matrix in memory that somebody else owns: panels of matmul_panel_columns() columns each,
@@ -101,6 +106,10 @@ PackedMatrix<T> pack_matrix(const StridedMatrix<Source>& matrix, const Source* b
 ///   out(r, c) = act(sum(r, c)) + residual_scale(c) · residual(r, c)
 ///
 /// The residual is left out where it is null, its scale is 1 where that is null.
+///
+/// Or of `pool` rows the largest values are kept, without activation and residual:
+///
+///   out(r, c) = max(sum(pool · r, c), …, sum(pool · r + pool − 1, c)); NaN if one is
 template <class T>
 struct Epilogue {
   Activation activation = Activation::none;
@@ -108,6 +117,7 @@ struct Epilogue {
   const T* residual = nullptr;        // does not overlap the result
   Index residual_stride = 0;          // elements from row to row
   const T* residual_scale = nullptr;  // (columns)
+  Index pool = 1;                     // at most matmul_most_pool
 
   /// For the part of the result that begins at a row and a column.
   Epilogue from(Index row, Index column) const {
@@ -131,33 +141,33 @@ void multiply_part(const RowSource<T>& rows, Range row_range, const PackedView<T
   PLAINNET_DISPATCH(b.isa, multiply<T>(rows, row_range, b, panels, epilogue, out, out_stride, scratch));
 }
 
-/// Elements of scratch memory that multiply() needs for each thread.
+/// Elements of scratch memory that multiply() needs for each thread: packed rows, and where rows are pooled, the
+/// product of a portion of rows and a panel.
 template <class T>
 Index matmul_scratch(Index depth) {
-  return checked_multiply(matmul_rows_in_cache<T>(depth) + matmul_most_rows, depth);
+  const Index rows = matmul_rows_in_cache<T>(depth) + matmul_most_rows;
+  return checked_multiply(rows, checked_add(depth, matmul_panel_columns<T>(Isa::avx512)));
 }
 
-/// out (row_count, b.columns) = act(rows · b + bias) + scale · residual, row r at out + r · out_stride. `scratch` has
-/// matmul_scratch<T>(b.depth) elements for each thread of the pool. The result does not depend on their number.
+/// out (row_count / epilogue.pool, b.columns) = act(rows · b + bias) + scale · residual, row r at out + r · out_stride.
+/// `scratch` has matmul_scratch<T>(b.depth) elements for each thread of the pool. The result does not depend on their
+/// number.
 template <class T>
 void multiply(const RowSource<T>& rows, Index row_count, const PackedView<T>& b, const Epilogue<T>& epilogue, T* out,
               Index out_stride, T* scratch, ThreadPool& pool) {
   const Index scratch_size = matmul_scratch<T>(b.depth);
-  // Threads share out the longer side: each then reads its own part of the larger operand only.
   const Index panels = b.panel_count();
-  const Index row_units = (row_count + matmul_most_rows - 1) / matmul_most_rows;
-  const bool by_rows = row_count > b.columns && row_units >= pool.size();
+  const Index row_units = row_count / epilogue.pool;
+  // Threads share out rows where there are so many that weights pass no more often than they would anyway, else the
+  // longer side: each then reads its own part of the larger operand only.
+  const bool by_rows = row_count >= pool.size() * matmul_rows_in_cache<T>(b.depth) ||
+                       (row_count > b.columns && row_units >= pool.size() * matmul_most_rows);
   pool.run([&](Index thread) {
-    Range row_range{0, row_count};
-    Range panel_range{0, panels};
-    if (by_rows) {
-      const Range units = part_of(row_units, pool.size(), thread);
-      row_range = {units.begin * matmul_most_rows, std::min(units.end * matmul_most_rows, row_count)};
-    } else {
-      panel_range = part_of(panels, pool.size(), thread);
-    }
-    if (row_range.size() > 0 && panel_range.size() > 0) {
-      multiply_part<T>(rows, row_range, b, panel_range, epilogue, out, out_stride, scratch + thread * scratch_size);
+    const Range units = by_rows ? part_of(row_units, pool.size(), thread) : Range{0, row_units};
+    const Range panel_range = by_rows ? Range{0, panels} : part_of(panels, pool.size(), thread);
+    if (units.size() > 0 && panel_range.size() > 0) {
+      multiply_part<T>(rows, {units.begin * epilogue.pool, units.end * epilogue.pool}, b, panel_range, epilogue, out,
+                       out_stride, scratch + thread * scratch_size);
     }
   });
 }

@@ -284,14 +284,32 @@ inline void multiply_rows(const T* a, Index count, Index depth, const T* panel, 
   }
 }
 
+/// out(r, c) = the largest of rows pool · r … pool · r + pool − 1 of a panel's product, `columns` of which are wanted.
+template <class T>
+inline void pool_rows(const T* product, Index count, Index pool, T* out, Index out_stride, Index columns) {
+  using S = Simd<T>;
+  constexpr Index width = MatmulBlock<T>::columns;
+  for (Index r = 0; r < count; r += pool, product += pool * width, out += out_stride) {
+    for (Index c = 0; c < columns; c += S::lanes) {
+      typename S::Vector best = S::load(product + c);
+      for (Index i = 1; i < pool; ++i) best = S::larger(best, S::load(product + i * width + c));
+      store_part<T>(out + c, best, columns - c < S::lanes ? columns - c : S::lanes);
+    }
+  }
+}
+
 template <class T>
 inline void multiply(const RowSource<T>& rows, Range row_range, const PackedView<T>& b, Range panels,
                      const Epilogue<T>& epilogue, T* out, Index out_stride, T* scratch) {
   constexpr Index columns = MatmulBlock<T>::columns;
   const Index depth = b.depth;
-  // Portions alike, of whole blocks but for the last.
-  const Index portions = (row_range.size() + matmul_rows_in_cache<T>(depth) - 1) / matmul_rows_in_cache<T>(depth);
-  const Index portion = block_count<T>((row_range.size() + portions - 1) / portions) * MatmulBlock<T>::rows;
+  const Index pool = epilogue.pool;
+  // Portions alike, of whole blocks and pools but for the last.
+  const Index unit = MatmulBlock<T>::rows * pool;
+  const Index at_most = matmul_rows_in_cache<T>(depth) / unit * unit;
+  const Index portions = (row_range.size() + at_most - 1) / at_most;
+  const Index portion = ((row_range.size() + portions - 1) / portions + unit - 1) / unit * unit;
+  const Epilogue<T> plain;
   for (Index first = row_range.begin; first < row_range.end; first += portion) {
     const Index count = first + portion < row_range.end ? portion : row_range.end - first;
     T* packed = scratch;
@@ -301,16 +319,23 @@ inline void multiply(const RowSource<T>& rows, Range row_range, const PackedView
       packed += height * depth;
       r += height;
     }
+    T* const product = packed;  // of pooled rows, (count, columns)
     for (Index panel = panels.begin; panel < panels.end; ++panel) {
       const Index first_column = panel * columns;
       const Index valid_columns = b.columns - first_column < columns ? b.columns - first_column : columns;
-      BlockResult<T> result(epilogue, b.bias, out, out_stride);
-      result.move_down(first);
-      result.move_right(first_column);
+      const T* const weights = b.panels + panel * depth * columns;
       // After the last panel comes the first again, for the next rows.
-      const Index next = panel + 1 < panels.end ? panel + 1 : panels.begin;
-      multiply_rows<T>(scratch, count, depth, b.panels + panel * depth * columns, result, valid_columns,
-                       b.panels + next * depth * columns);
+      const T* const next = b.panels + (panel + 1 < panels.end ? panel + 1 : panels.begin) * depth * columns;
+      if (pool == 1) {
+        BlockResult<T> result(epilogue, b.bias, out, out_stride);
+        result.move_down(first);
+        result.move_right(first_column);
+        multiply_rows<T>(scratch, count, depth, weights, result, valid_columns, next);
+      } else {
+        const T* const bias = b.bias ? b.bias + first_column : nullptr;
+        multiply_rows<T>(scratch, count, depth, weights, BlockResult<T>(plain, bias, product, columns), columns, next);
+        pool_rows<T>(product, count, pool, out + first / pool * out_stride + first_column, out_stride, valid_columns);
+      }
     }
   }
 }
