@@ -6,6 +6,7 @@
 
 #include <benchmark/benchmark.h>
 
+#include "plainnet/core/thread_pool.hpp"
 #include "plainnet/plainnet.hpp"
 
 namespace {

@@ -12,6 +12,7 @@
 
 #include <benchmark/benchmark.h>
 
+#include "plainnet/core/thread_pool.hpp"
 #include "plainnet/kernels/attention.hpp"
 #include "plainnet/kernels/depthwise.hpp"
 #include "plainnet/kernels/pool_mixer.hpp"

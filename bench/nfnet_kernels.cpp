@@ -7,6 +7,7 @@
 
 #include <benchmark/benchmark.h>
 
+#include "plainnet/core/thread_pool.hpp"
 #include "plainnet/kernels/winograd.hpp"
 #include "plainnet/plainnet.hpp"
 

@@ -37,9 +37,8 @@ plainnet::Tensor<float> read_input(const std::string& path, const plainnet::Shap
 plainnet::Engine load_engine(const std::string& checkpoint, const std::string& variant, const plainnet::Shape& input,
                              Index threads) {
   const plainnet::Model model = plainnet::open_model(checkpoint, {.variant = variant});
-  const auto folded = plainnet::load_folded<float>(model, {.threads = threads});
-  return std::visit([&](const auto& network) { return plainnet::prepare(network, input, {.threads = threads}); },
-                    folded);
+  return std::visit([&](auto&& network) { return plainnet::prepare(std::move(network), input, {.threads = threads}); },
+                    plainnet::load_folded<float>(model, {.threads = threads}));
 }
 
 class Subject {

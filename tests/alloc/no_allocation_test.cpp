@@ -6,6 +6,7 @@
 
 #include <gtest/gtest.h>
 
+#include "plainnet/core/thread_pool.hpp"
 #include "plainnet/engine/engine.hpp"
 #include "support/isas.hpp"
 #include "support/random.hpp"
@@ -108,6 +109,7 @@ void expect_no_allocations(Network network, const Shape& input) {
         Workspace<float> workspace = engine.workspace();
         for (int run = 0; run < 3; ++run) {
           EXPECT_EQ(allocations_of([&] { engine.run(in, workspace); }), 0) << "run " << run;
+          EXPECT_EQ(allocations_of([&] { engine.run(in, workspace, [](Index, Index) noexcept { return true; }); }), 0);
         }
       }
     }

@@ -171,6 +171,121 @@ TYPED_TEST(EngineOf, GivesEachImageOfABatchTheBitsItHasAlone) {
   }
 }
 
+TEST(Engine, ReportsEveryStepToAHook) {
+  test::Random random(11);
+  const Shape input{.batch = 1, .height = 40, .width = 40, .channels = 3};
+  const auto network = random_network<float>({.widths = {9, 17, 20}, .strides = {2, 1}, .classes = 7}, 1.0, random);
+  const Engine engine = prepare(network, input, {.threads = 2});
+  const Tensor<float> in = random.map<float>(input);
+  Workspace<float> workspace = engine.workspace();
+  std::vector<Index> done;
+  const auto result = engine.run(in, workspace, [&](Index step, Index all) noexcept {
+    EXPECT_EQ(all, engine.step_count());
+    done.push_back(step);
+    return true;
+  });
+  ASSERT_TRUE(result);
+  EXPECT_TRUE(test::same_bits<float>(*result, run(engine, in).view()));
+  ASSERT_EQ(static_cast<Index>(done.size()), engine.step_count() + 1);
+  for (Index i = 0; i <= engine.step_count(); ++i) EXPECT_EQ(done[static_cast<std::size_t>(i)], i);
+}
+
+TEST(Engine, EndsARunWhereItsHookSaysSo) {
+  test::Random random(12);
+  const Shape input{.batch = 1, .height = 40, .width = 40, .channels = 3};
+  const auto network = random_network<float>({.widths = {9, 17, 20}, .strides = {2, 1}, .classes = 7}, 1.0, random);
+  const Engine engine = prepare(network, input);
+  const Tensor<float> in = random.map<float>(input);
+  const Tensor<float> expected = run(engine, in);
+  Workspace<float> workspace = engine.workspace();
+  for (Index last = 0; last <= engine.step_count(); ++last) {
+    Index calls = 0;
+    const auto result = engine.run(in, workspace, [&](Index done, Index) noexcept {
+      ++calls;
+      return done < last;
+    });
+    EXPECT_FALSE(result) << last;
+    EXPECT_EQ(calls, last + 1);
+  }
+  EXPECT_TRUE(test::same_bits<float>(engine.run(in, workspace), expected.view())) << "a run after those that ended";
+}
+
+TEST(Engine, DescribesItsSteps) {
+  test::Random random(13);
+  const Shape input{.batch = 2, .height = 40, .width = 40, .channels = 3};
+  const auto network = random_network<float>({.widths = {9, 17, 20}, .strides = {2, 1}, .classes = 7}, 1.0, random);
+  const Engine engine = prepare(network, input);
+  Index macs = 0, bytes = 0;
+  for (Index i = 0; i < engine.step_count(); ++i) {
+    const StepInfo step = engine.step(i);
+    EXPECT_FALSE(step.name.empty());
+    EXPECT_EQ(step.input, i == 0 ? input : engine.step(i - 1).output);
+    macs += step.macs;
+    bytes += step.weight_bytes;
+  }
+  EXPECT_EQ(macs, engine.macs());
+  EXPECT_EQ(bytes, engine.weight_bytes());
+  EXPECT_EQ(engine.step(engine.step_count() - 1).output, engine.output_shape());
+  // The stem and its activation; a convolution that pools and an activation, twice; a mean and the head.
+  EXPECT_EQ(engine.step_count(), 8);
+  EXPECT_EQ(engine.step(2).output, (Shape{.batch = 2, .height = 5, .width = 5, .channels = 17}));
+}
+
+/// Runs the parts of a task one after the other, the last first.
+class Backwards final : public Executor {
+ public:
+  explicit Backwards(Index size) : size_(size) {}
+  Index size() const noexcept override { return size_; }
+  Index tasks = 0;
+
+ private:
+  void call_all(void (*call)(void*, Index), void* context) noexcept override {
+    ++tasks;
+    for (Index i = size_; i-- > 0;) call(context, i);
+  }
+  Index size_;
+};
+
+TEST(Engine, RunsOnAnExecutorOfTheCallers) {
+  test::Random random(14);
+  const Shape input{.batch = 1, .height = 40, .width = 40, .channels = 3};
+  const auto network = random_network<float>({.widths = {9, 17, 20}, .strides = {2, 1}, .classes = 7}, 1.0, random);
+  const Tensor<float> in = random.map<float>(input);
+  const Tensor<float> expected = run(prepare(network, input), in);
+  const Engine engine = prepare(network, input, {.threads = 3});
+  Backwards executor(3);
+  Workspace<float> workspace = engine.workspace(executor);
+  EXPECT_TRUE(test::same_bits<float>(engine.run(in, workspace), expected.view()));
+  EXPECT_GE(executor.tasks, engine.step_count());
+  Backwards small(2);
+  EXPECT_NE(test::error_of([&] { engine.workspace(small); }).find("3 threads and was given an executor of 2"),
+            std::string::npos);
+}
+
+// Series activations are computed where their maps lie, so that a run needs one large map and the one after it.
+TEST(Engine, WritesOverMapsThatNobodyNeeds) {
+  test::Random random(15);
+  const Shape input{.batch = 1, .height = 64, .width = 64, .channels = 3};
+  const auto network = random_network<float>({.widths = {32, 64}, .strides = {2}, .classes = 7}, 1.0, random);
+  const Engine engine = prepare(network, input);
+  const Workspace<float> workspace = engine.workspace();
+  EXPECT_EQ(workspace.maps_size(), 16 * 16 * 32 + 8 * 8 * 64);
+}
+
+TEST(Engine, TakesANetworkThatIsGivenUp) {
+  test::Random random(16);
+  const Shape input{.batch = 1, .height = 40, .width = 40, .channels = 3};
+  auto network = random_network<float>({.widths = {9, 17, 20}, .strides = {2, 1}, .classes = 7}, 0.5, random);
+  const Tensor<float> in = random.map<float>(input);
+  const Tensor<float> expected = run(prepare(network, input), in);
+  const Engine engine = prepare(std::move(network), input);
+  EXPECT_TRUE(test::same_bits(run(engine, in), expected));
+  Index left = 0;
+  for_each_parameter(network.stages[1],
+                     [&](const std::string&, const auto& parameter, ParameterKind) { left += parameter.size(); });
+  EXPECT_EQ(left, 0);
+}
+
 TEST(Engine, RunsAgainAndAgainInOneWorkspace) {
   test::Random random(4);
   const Shape input{.batch = 1, .height = 40, .width = 40, .channels = 3};

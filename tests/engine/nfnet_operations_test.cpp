@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "plainnet/core/thread_pool.hpp"
 #include "plainnet/engine/nfnet_operations.hpp"
 #include "plainnet/engine/packing.hpp"
 #include "support/compare.hpp"

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "plainnet/core/thread_pool.hpp"
 #include "plainnet/fold/fold_algebra.hpp"
 #include "support/compare.hpp"
 #include "support/random.hpp"

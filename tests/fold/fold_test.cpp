@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include "plainnet/core/thread_pool.hpp"
 #include "plainnet/fold/fold.hpp"
 #include "plainnet/networks/parameters.hpp"
 #include "support/compare.hpp"

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include "plainnet/core/thread_pool.hpp"
 #include "plainnet/kernels/attention.hpp"
 #include "support/compare.hpp"
 #include "support/isas.hpp"

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "plainnet/core/thread_pool.hpp"
 #include "plainnet/kernels/convolution.hpp"
 #include "support/compare.hpp"
 #include "support/convolution_rows.hpp"
@@ -72,6 +73,51 @@ TYPED_TEST(ConvolveOf, SumsWeightTimesInputOverItsWindow) {
       ASSERT_TRUE(test::same_bits(run<T>(in, packed, {}, three), out)) << "three threads";
     }
   }
+}
+
+// To the bit, with a row and a column that no window of the pool sees.
+TYPED_TEST(ConvolveOf, PoolsWhatItComputesAsAPoolAfterItDoes) {
+  using T = TypeParam;
+  test::Random random(5);
+  ThreadPool one(1);
+  ThreadPool three(3);
+  for (const Extent2D pool : {Extent2D{2}, Extent2D{1, 3}, Extent2D{3, 1}, Extent2D{1, 2}}) {
+    for (const Index groups : {1, 2}) {
+      const Shape shape{.batch = 2, .height = 7, .width = 11, .channels = 10};
+      const test::ConvolutionRow row{
+          .in = shape, .out_channels = 38, .window = Window{}, .groups = groups, .bias = true};
+      const Weights<T> weights(row, random);
+      const Tensor<T> in = random.map<T>(shape);
+      const Window window{.kernel = pool, .stride = pool};
+      ASSERT_TRUE(PackedConvolution<T>::can_pool(row.window, window));
+      for (Isa isa : test::supported_isas()) {
+        SCOPED_TRACE(concatenate(to_string(isa), ", ", groups, " groups, ", pool.height, " x ", pool.width));
+        PackedConvolution<T> packed = weights.pack(row, isa);
+        const test::Map expected = test::reference_max_pool(test::to_reference(run<T>(in, packed, {}, one)), window);
+        packed.pool = pool;
+        for (ThreadPool* threads : {&one, &three}) {
+          Tensor<T> out(output_shape(shape, window, 38));
+          AlignedVector<T> scratch(static_cast<std::size_t>(packed.scratch() * threads->size()));
+          convolve<T>(in, packed, {}, out.view(), scratch.data(), *threads);
+          ASSERT_TRUE(test::near_everywhere(out, expected, 0.0)) << threads->size() << " threads";
+        }
+      }
+    }
+  }
+}
+
+TEST(Convolve, PoolsOnlyWhatStandsSideBySide) {
+  const auto can = [](const Window& window, const Window& pool) {
+    return PackedConvolution<float>::can_pool(window, pool);
+  };
+  EXPECT_TRUE(can({}, {.kernel = 2, .stride = 2}));
+  EXPECT_FALSE(can({.kernel = 3, .padding = 1}, {.kernel = 2, .stride = 2}));
+  EXPECT_FALSE(can({}, {.kernel = 3, .stride = 2}));
+  EXPECT_FALSE(can({}, {.kernel = 2, .stride = 2, .padding = 1}));
+  EXPECT_FALSE(can({}, {.kernel = 2, .stride = 2, .dilation = 2}));
+  EXPECT_FALSE(can({}, {.kernel = 2, .stride = 2, .rounding = Rounding::ceil}));
+  EXPECT_FALSE(can({}, {.kernel = 2, .stride = 2, .same = true}));
+  EXPECT_FALSE(can({}, {.kernel = 3, .stride = 3}));  // nine rows at a time are too many
 }
 
 TYPED_TEST(ConvolveOf, GivesAnImageOfABatchTheBitsItHasAlone) {

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "plainnet/core/thread_pool.hpp"
 #include "plainnet/kernels/depthwise.hpp"
 #include "support/compare.hpp"
 #include "support/isas.hpp"
@@ -106,6 +107,43 @@ TYPED_TEST(DepthwiseOf, ActivatesPixelsAndNotWhatLiesOutside) {
       }
     }
   }
+}
+
+// Where it may be, to the bit, with one thread and with several that share out the channels.
+TYPED_TEST(DepthwiseOf, WritesOverItsMapWhatItWritesBesideIt) {
+  using T = TypeParam;
+  test::Random random(5);
+  for (Index reach : {0, 1, 3, 4}) {
+    for (const auto& [height, width] : {std::pair<Index, Index>{1, 1}, {7, 7}, {9, 14}, {8, 62}, {6, 75}, {5, 90}}) {
+      for (Index channels : {5, 40, 200}) {
+        const Shape shape{.batch = 2, .height = height, .width = width, .channels = channels};
+        Parameter<T> weight({channels, 1, 2 * reach + 1, 2 * reach + 1});
+        random.fill(weight);
+        const Tensor<T> in = random.map<T>(shape);
+        for (Isa isa : test::supported_isas()) {
+          const PackedDepthwise<T> packed =
+              pack_depthwise<T>(weight.data(), nullptr, channels, reach, DepthwiseInput::relu, isa);
+          for (Index threads : {1, 3}) {
+            if (!depthwise_works_in_place(packed, width, threads)) continue;
+            ThreadPool pool(threads);
+            const Tensor<T> expected = run(in, packed, pool);
+            Tensor<T> map = in;
+            depthwise<T>(map.view(), packed, map.view(), pool);
+            ASSERT_TRUE(test::same_bits(map, expected))
+                << to_string(isa) << ": n " << reach << ", " << to_string(shape) << ", " << threads << " threads";
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST(Depthwise, WorksInPlaceOnTheMapsOfTheNetworks) {
+  const std::vector<float> weight(512 * 49);
+  const auto packed = pack_depthwise<float>(weight.data(), nullptr, 512, 3, DepthwiseInput::relu, best_isa());
+  for (Index width : {7, 14, 28, 56, 64}) EXPECT_TRUE(depthwise_works_in_place(packed, width, 2)) << width;
+  EXPECT_FALSE(depthwise_works_in_place(packed, 2000, 1));  // parts of rows, which see the columns beside them
+  EXPECT_FALSE(depthwise_works_in_place(packed, 56, 16));   // rows, which see the rows beside them
 }
 
 TEST(Depthwise, RefusesToReachTooFar) {

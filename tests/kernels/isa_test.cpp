@@ -1,3 +1,6 @@
+#include <optional>
+#include <string>
+
 #include <gtest/gtest.h>
 
 #include "plainnet/kernels/isa.hpp"
@@ -31,6 +34,39 @@ TEST(IsaNamed, RefusesOtherNames) {
   EXPECT_NE(test::error_of([] { isa_named("sse9"); }).find("unknown instruction set 'sse9'"), std::string::npos);
   EXPECT_THROW(isa_named(""), Error);
   EXPECT_THROW(isa_named("AVX2"), Error);
+}
+
+class ChosenIsa : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (const char* name = std::getenv("PLAINNET_ISA")) before_ = name;
+  }
+  void TearDown() override {
+    if (before_) {
+      setenv("PLAINNET_ISA", before_->c_str(), 1);
+    } else {
+      unsetenv("PLAINNET_ISA");
+    }
+  }
+
+ private:
+  std::optional<std::string> before_;
+};
+
+TEST_F(ChosenIsa, IsWhatTheEnvironmentNames) {
+  for (Isa isa : test::supported_isas()) {
+    setenv("PLAINNET_ISA", std::string(to_string(isa)).c_str(), 1);
+    EXPECT_EQ(chosen_isa(), isa);
+  }
+  setenv("PLAINNET_ISA", "sse9", 1);
+  EXPECT_NE(test::error_of([] { chosen_isa(); }).find("unknown instruction set 'sse9'"), std::string::npos);
+}
+
+TEST_F(ChosenIsa, IsTheBestWhereTheEnvironmentNamesNone) {
+  unsetenv("PLAINNET_ISA");
+  EXPECT_EQ(chosen_isa(), best_isa());
+  setenv("PLAINNET_ISA", "", 1);
+  EXPECT_EQ(chosen_isa(), best_isa());
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include "plainnet/core/thread_pool.hpp"
 #include "plainnet/kernels/matmul.hpp"
 #include "support/compare.hpp"
 #include "support/isas.hpp"
@@ -105,6 +106,9 @@ class MatmulOf : public testing::Test {
         for (Index depth : {0, 1, 2, 5, 63, 64, 65, 100}) all.push_back({rows, depth, columns});
       }
     }
+    for (Index rows : {25, 49, 61, 91, 104, 118, 196}) {  // blocks of full height, of one less, and padded ones
+      for (Index columns : {16, 37}) all.push_back({rows, 11, columns});
+    }
     for (Index depth : {255, 256, 257, 512, 513, 700}) {  // sums are made in portions of 256 terms
       for (Index rows : {1, 3, 15}) all.push_back({rows, depth, 19});
     }
@@ -205,6 +209,51 @@ TYPED_TEST(MatmulOf, FinishesWithActivationAndResidual) {
   }
 }
 
+// Of rows side by side the largest, to the bit, with rows and columns that fill no block and portions of rows.
+TYPED_TEST(MatmulOf, KeepsTheLargestOfRowsThatArePooled) {
+  using T = TypeParam;
+  test::Random random(8);
+  ThreadPool one(1);
+  ThreadPool three(3);
+  for (Index pool : {2, 3, 4}) {
+    for (Index pooled_rows : {1, 2, 7, 33}) {
+      for (Index columns : {1, 16, 37}) {
+        for (Index depth : {19, 5000}) {
+          if (depth == 5000 && pooled_rows != 33) continue;
+          Product<T> product(pool * pooled_rows, depth, columns, random);
+          product.left(pool * pooled_rows - 1, 3) = std::numeric_limits<T>::quiet_NaN();
+          for (Isa isa : test::supported_isas()) {
+            SCOPED_TRACE(concatenate(to_string(isa), ": ", pool, " of ", product.rows, " rows, ", columns, " columns"));
+            const PackedMatrix<T> packed = product.pack(isa);
+            const AlignedVector<T> all = product.run(packed, {}, one, 0, product.rows);
+            for (ThreadPool* threads : {&one, &three}) {
+              AlignedVector<T> out(static_cast<std::size_t>(pooled_rows * (columns + 1)), product.untouched);
+              AlignedVector<T> scratch(static_cast<std::size_t>(matmul_scratch<T>(depth) * threads->size()));
+              const MatrixRows<T> source{product.a.data(), product.row_stride, depth};
+              multiply<T>(source, product.rows, packed, {.pool = pool}, out.data(), columns + 1, scratch.data(),
+                          *threads);
+              for (Index r = 0; r < pooled_rows; ++r) {
+                const T* row = out.data() + r * (columns + 1);
+                ASSERT_EQ(row[columns], product.untouched);
+                for (Index c = 0; c < columns; ++c) {
+                  T largest = -std::numeric_limits<T>::infinity();
+                  for (Index i = 0; i < pool; ++i)
+                    largest = std::max(largest, all[static_cast<std::size_t>((r * pool + i) * columns + c)]);
+                  if (r + 1 == pooled_rows) {
+                    ASSERT_TRUE(std::isnan(row[c])) << "column " << c;
+                  } else {
+                    ASSERT_EQ(row[c], largest) << "row " << r << ", column " << c;
+                  }
+                }
+              }
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
 // So that a picture's logits do not depend on what else is in its batch, nor on how many threads run.
 TYPED_TEST(MatmulOf, GivesARowTheSameBitsWhereverItStands) {
   using T = TypeParam;
@@ -229,7 +278,7 @@ TYPED_TEST(MatmulOf, GivesARowTheSameBitsWhereverItStands) {
   }
 }
 
-// More rows than are packed at a time: 42 at this depth in double.
+// More rows than are packed at a time: 56 at this depth.
 TYPED_TEST(MatmulOf, GoesOnWhereThePackedRowsEnd) {
   using T = TypeParam;
   test::Random random(3);
@@ -317,6 +366,29 @@ TEST(Matmul, RowsInCacheAreAFewRegisterBlocksAtLeastAndASmallMapOfManyChannels) 
     EXPECT_GE(matmul_rows_in_cache<float>(depth), 3 * matmul_most_rows) << depth;
   }
   EXPECT_GE(matmul_rows_in_cache<float>(4096), 7 * 7);
+}
+
+TEST(Matmul, PacksTheColumnsOfAPanelWhateverTheirNumber) {
+  test::Random random(9);
+  for (Index depth : {1, 3, 4, 63, 64, 65, 130}) {
+    for (Index columns : {1, 3, 4, 5, 8, 9, 15, 16, 17, 31, 33}) {
+      std::vector<float> weight(static_cast<std::size_t>(columns * depth));  // (columns, depth)
+      random.fill(weight.data(), weight.data() + weight.size(), -1, 1);
+      for (Isa isa : test::supported_isas()) {
+        SCOPED_TRACE(concatenate(to_string(isa), ": (", depth, ", ", columns, ")"));
+        const auto packed = pack_matrix<float, float>({weight.data(), depth, columns, 1, depth}, nullptr, isa);
+        const Index width = matmul_panel_columns<float>(isa);
+        ASSERT_EQ(static_cast<Index>(packed.panels.size()), (columns + width - 1) / width * width * depth);
+        for (Index i = 0; i < static_cast<Index>(packed.panels.size()); ++i) {
+          const Index c = i / (width * depth) * width + i % width;
+          const Index k = i / width % depth;
+          ASSERT_EQ(packed.panels[static_cast<std::size_t>(i)],
+                    c < columns ? weight[static_cast<std::size_t>(c * depth + k)] : 0.0f)
+              << "row " << k << ", column " << c;
+        }
+      }
+    }
+  }
 }
 
 TEST(Matmul, RefusesASizeThatCannotBeCounted) {

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include "plainnet/core/thread_pool.hpp"
 #include "plainnet/kernels/matmul.hpp"
 #include "plainnet/kernels/normalization.hpp"
 #include "support/compare.hpp"

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "plainnet/core/thread_pool.hpp"
 #include "plainnet/kernels/pool_mixer.hpp"
 #include "support/compare.hpp"
 #include "support/isas.hpp"

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include "plainnet/core/thread_pool.hpp"
 #include "plainnet/kernels/pooling.hpp"
 #include "support/compare.hpp"
 #include "support/isas.hpp"

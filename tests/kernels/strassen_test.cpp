@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "plainnet/core/thread_pool.hpp"
 #include "plainnet/kernels/strassen.hpp"
 #include "support/isas.hpp"
 #include "support/random.hpp"

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "plainnet/core/thread_pool.hpp"
 #include "plainnet/kernels/token_mixing.hpp"
 #include "support/compare.hpp"
 #include "support/isas.hpp"

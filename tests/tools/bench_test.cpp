@@ -99,6 +99,42 @@ TEST(Bench, PrintsATableForPeople) {
   EXPECT_NE(outcome.out.find("1x64x64"), std::string::npos);
 }
 
+TEST(Bench, PrintsTheStepsOfAProfile) {
+  const Outcome outcome = run({"bench", "--profile", "--model", "vanillanet_test,vanillanet_digits", "--threads", "2",
+                               "--seconds", "0.05", "--json"});
+  expect_success(outcome);
+  const std::vector<Json> rows = outcome.json_lines();
+  double gmacs = 0, time = 0;
+  for (const Json& row : rows) {
+    EXPECT_EQ(keys(row), (std::set<std::string>{"model", "step", "name", "input", "output", "gmacs", "median_ms",
+                                                "share_of_time", "gflops", "share_of_peak", "weights_mb"}));
+    if (row["model"] != "vanillanet_test") continue;
+    gmacs += row["gmacs"].get<double>();
+    time += row["share_of_time"].get<double>();
+  }
+  EXPECT_EQ(rows.front()["name"], "convolution");
+  EXPECT_EQ(rows.front()["input"], (Json{1, 64, 64, 3}));
+  EXPECT_EQ(rows.back()["model"], "vanillanet_digits");
+  EXPECT_NEAR(time, 1.0, 1e-6);
+  const Outcome whole = run({"bench", "--model", "vanillanet_test", "--seconds", "0", "--json"});
+  EXPECT_NEAR(gmacs, whole.json_lines().at(0)["gmacs"], 1e-9);
+}
+
+TEST(Bench, PrintsAProfileForPeople) {
+  const Outcome outcome = run({"bench", "--profile", "--model", "vanillanet_test", "--seconds", "0"});
+  expect_success(outcome);
+  for (const char* part : {"vanillanet_test, ", "GFLOP/s", "depthwise", "global mean", "64x64x3"}) {
+    EXPECT_NE(outcome.out.find(part), std::string::npos) << part << " in\n" << outcome.out;
+  }
+}
+
+TEST(Bench, RunsOnTheInstructionSetThatIsAskedFor) {
+  const Outcome outcome = run({"bench", "--json", "--model", "vanillanet_test", "--seconds", "0", "--isa", "baseline"});
+  expect_success(outcome);
+  EXPECT_EQ(outcome.json_lines().at(0)["isa"], "baseline");
+  expect_wrong_usage({"bench", "--isa", "sse9"}, {"--isa", "unknown instruction set 'sse9'"});
+}
+
 TEST(Bench, RefusesOptionsThatContradictEachOther) {
   expect_wrong_usage({"bench", "--all", "--model", "vanillanet_test"}, {"--all", "--model"});
   expect_wrong_usage({"bench", "--all", "--weights", "x"}, {"--all", "--weights"});

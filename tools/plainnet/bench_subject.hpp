@@ -14,6 +14,7 @@ struct RunSize {
   Index threads = 1;
   Index batch = 1;
   std::optional<Extent2D> size = {};  // none: the variant's
+  std::optional<Isa> isa = {};        // none: chosen_isa()
 };
 
 struct Subject {
@@ -45,7 +46,7 @@ inline Subject make_subject(const Variant& variant, AnyFolded<float> network, In
         const Tensor<float> small = probe_input<float>(probe_shape(any, input));
         const Tensor<float> expected = any.forward(small.view());
         const Stopwatch watch;
-        Engine engine = prepare(std::move(any), input, {.threads = run.threads});
+        Engine engine = prepare(std::move(any), input, {.threads = run.threads, .isa = run.isa.value_or(chosen_isa())});
         const double prepare_ms = watch.milliseconds();
         check_answer(engine, small, expected, variant.name);
         return Subject{variant.name, std::move(engine), load_ms, prepare_ms};

@@ -172,6 +172,7 @@ Command bench_command(CLI::App& program) {
       line->add_option("--weights", arguments->weights, "Checkpoint; without it, weights are random")->type_name("F");
   weights->excludes(all);
   add_threads(line, arguments->run.threads);
+  add_isa(line, arguments->run.isa);
   line->add_option("--batch", arguments->run.batch, "Pictures in a run; 1 without it")
       ->type_name("B")
       ->check(number_in<Index>(1, 4096));

@@ -7,6 +7,7 @@
 #include "class_folders.hpp"
 #include "commands.hpp"
 #include "measure.hpp"
+#include "plainnet/core/thread_pool.hpp"
 #include "plainnet/engine/engine.hpp"
 #include "plainnet/io/image.hpp"
 #include "progress_bar.hpp"
@@ -131,11 +132,11 @@ int eval(const EvalArguments& arguments) {
   });
 
   LoadReport report;
-  const AnyFolded<float> network = load_folded<float>(model, {.threads = arguments.threads}, &report);
+  AnyFolded<float> network = load_folded<float>(model, {.threads = arguments.threads}, &report);
   warn_of_non_finite(model, report);
   const Preprocessing& preprocessing = model.variant().preprocessing;
   const Engine engine =
-      std::visit([&](const auto& any) { return prepare(any, square_input(model, preprocessing.size)); }, network);
+      std::visit([&](auto& any) { return prepare(std::move(any), square_input(model, preprocessing.size)); }, network);
   const Score score = Evaluation(engine, preprocessing, pictures).run(arguments.threads);
   print_score(arguments, model, score);
   return score.failed > 0 || has_unreadable_folder ? failure : success;

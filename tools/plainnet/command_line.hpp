@@ -52,6 +52,24 @@ CLI::Validator number_in(Number least, Number most) {
   return CLI::Validator(check, "");
 }
 
+inline void add_isa(CLI::App* line, std::optional<Isa>& isa) {
+  line->add_option_function<std::string>(
+          "--isa", [&isa](const std::string& name) { isa = isa_named(name); },
+          "Instruction set: baseline, avx2 or avx512; without it, that of PLAINNET_ISA in the environment, else the "
+          "best")
+      ->type_name("SET")
+      ->check(CLI::Validator(
+          [](std::string& name) {
+            try {
+              isa_named(name);
+              return std::string();
+            } catch (const Error& error) {
+              return std::string(error.what());
+            }
+          },
+          ""));
+}
+
 inline void add_threads(CLI::App* line, Index& threads) {
   threads = std::max<Index>(1, static_cast<Index>(std::thread::hardware_concurrency()));
   line->add_option("--threads", threads, "Threads to compute with; without it, one for each processor")

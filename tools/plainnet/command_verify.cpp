@@ -15,6 +15,7 @@ struct VerifyArguments {
   WeightsOptions weights;
   Index threads = 1;
   Index size = 0;  // 0: the variant's
+  std::optional<Isa> isa = {};
 };
 
 /// Largest difference of a logit, as a part of the largest logit, that is put down to float arithmetic. Measured were
@@ -34,12 +35,13 @@ Tensor<T> part_of_batch(const Tensor<T>& all, Index first, Index count) {
 }
 
 /// Logits (3, 1, 1, classes) of the engine.
-Tensor<float> run_engine(const Model& model, const Tensor<float>& input, Index threads, LoadReport& report) {
+Tensor<float> run_engine(const Model& model, const Tensor<float>& input, const VerifyArguments& arguments,
+                         LoadReport& report) {
   const Tensor<float> single = part_of_batch(input, 0, 1);
   const Tensor<float> pair = part_of_batch(input, 1, 2);
-  const Engine engine =
-      std::visit([&](auto&& folded) { return prepare(std::move(folded), single.shape(), {.threads = threads}); },
-                 load_folded<float>(model, {.threads = threads}, &report));
+  const EngineOptions options{.threads = arguments.threads, .isa = arguments.isa.value_or(chosen_isa())};
+  const Engine engine = std::visit([&](auto&& folded) { return prepare(std::move(folded), single.shape(), options); },
+                                   load_folded<float>(model, {.threads = arguments.threads}, &report));
   Tensor<float> logits({.batch = picture_count, .channels = engine.output_shape().channels});
   float* out = logits.data();
   for (const Tensor<float>* part : {&single, &pair}) {
@@ -100,7 +102,7 @@ int verify(const VerifyArguments& arguments) {
   const Tensor<float> input = probe_input<float>(square_input(model, size, picture_count));
   ProgressBar progress(1 + picture_count, "steps");
   LoadReport report;
-  const Tensor<float> result = run_engine(model, input, arguments.threads, report);
+  const Tensor<float> result = run_engine(model, input, arguments, report);
   progress.clear();
   warn_of_non_finite(model, report);
   progress.advance();
@@ -128,6 +130,7 @@ Command verify_command(CLI::App& program) {
   add_model(line, arguments->weights.model);
   add_slope(line, arguments->weights.slope);
   add_threads(line, arguments->threads);
+  add_isa(line, arguments->isa);
   line->add_option("--size", arguments->size, "Width and height of the inputs in pixels; the variant's without it")
       ->type_name("N")
       ->check(number_in<Index>(1, 1 << 14));

@@ -74,11 +74,11 @@ inline std::string profile_row(const Json& row) {
   };
   const auto percent = [&](const char* key) { return fixed(100 * row[key].get<double>(), 1) + " %"; };
   const bool computes = row["gmacs"] > 0;
-  return table_row(profile_columns,
-                   {concatenate(row["step"].get<Index>()), row["name"], shape("input"), shape("output"),
-                    fixed(row["gmacs"], 4), fixed(row["weights_mb"], 2), fixed(row["median_ms"], 3),
-                    percent("share_of_time"), computes ? fixed(row["gflops"], 1) : "",
-                    computes ? percent("share_of_peak") : ""});
+  return table_row(
+      profile_columns,
+      {concatenate(row["step"].get<Index>()), row["name"], shape("input"), shape("output"), fixed(row["gmacs"], 4),
+       fixed(row["weights_mb"], 2), fixed(row["median_ms"], 3), percent("share_of_time"),
+       computes ? fixed(row["gflops"], 1) : "", computes ? percent("share_of_peak") : ""});
 }
 
 }  // namespace plainnet::program

@@ -5,16 +5,15 @@
 #include <cstdint>
 #include <mutex>
 #include <thread>
-#include <type_traits>
 #include <vector>
 
-#include "plainnet/core/range.hpp"
+#include "plainnet/core/executor.hpp"
 
 namespace plainnet {
 
 /// `size` threads including the caller's: ThreadPool(1) starts none. Idle threads sleep, they never spin. One caller
 /// at a time; run() does not allocate. A task must not throw.
-class ThreadPool {
+class ThreadPool final : public Executor {
  public:
   explicit ThreadPool(Index size = 1) {
     require(size >= 1, "a thread pool needs at least one thread, not ", size);
@@ -27,28 +26,26 @@ class ThreadPool {
   }
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
-  ~ThreadPool() { stop(); }
+  ~ThreadPool() override { stop(); }
 
-  Index size() const { return static_cast<Index>(threads_.size()) + 1; }
+  Index size() const noexcept override { return static_cast<Index>(threads_.size()) + 1; }
 
-  /// Calls task(i) for every i in 0 … size() − 1, each on a thread of its own, and returns when all are done.
-  template <class Task>
-  void run(Task&& task) noexcept {
-    if (threads_.empty()) return static_cast<void>(task(Index{0}));
+ private:
+  void call_all(void (*call)(void*, Index), void* context) noexcept override {
+    if (threads_.empty()) return call(context, 0);
     {
       const std::lock_guard lock(mutex_);
-      context_ = const_cast<void*>(static_cast<const void*>(&task));
-      call_ = [](void* context, Index i) { (*static_cast<std::remove_reference_t<Task>*>(context))(i); };
+      context_ = context;
+      call_ = call;
       pending_ = threads_.size();
       ++generation_;
     }
     wake_.notify_all();
-    task(Index{0});
+    call(context, 0);
     std::unique_lock lock(mutex_);
     done_.wait(lock, [this] { return pending_ == 0; });
   }
 
- private:
   void work(Index index) noexcept {
     std::uint64_t seen = 0;
     std::unique_lock lock(mutex_);

@@ -6,6 +6,7 @@
 #include <string_view>
 #include <type_traits>
 
+#include "plainnet/core/thread_pool.hpp"
 #include "plainnet/engine/lower.hpp"
 #include "plainnet/engine/memory_plan.hpp"
 
@@ -13,9 +14,13 @@ namespace plainnet {
 
 struct EngineOptions {
   Index threads = 1;
-  Isa isa = best_isa();
+  Isa isa = chosen_isa();
   bool keep_features = false;  // the maps of all stages stay readable after a run
 };
+
+/// Called as hook(steps done, all steps); returns whether the run goes on. It must not throw, and say so.
+template <class Hook>
+concept RunHook = std::is_nothrow_invocable_r_v<bool, Hook&, Index, Index>;
 
 /// A step of an engine's runs.
 struct StepInfo {
@@ -31,9 +36,12 @@ struct StepInfo {
 template <class T>
 class Workspace {
  public:
-  /// `elements` of memory, the first `maps` of them for intermediate maps, the rest scratch.
-  Workspace(Index elements, Index maps, Index threads)
-      : memory_(static_cast<std::size_t>(elements)), maps_(maps), pool_(std::make_unique<ThreadPool>(threads)) {}
+  /// `elements` of memory, the first `maps` of them for intermediate maps, the rest scratch. The executor is the
+  /// workspace's own or outlives it, and runs one task at a time.
+  Workspace(Index elements, Index maps, std::unique_ptr<Executor> executor)
+      : memory_(static_cast<std::size_t>(elements)), maps_(maps), own_(std::move(executor)), executor_(own_.get()) {}
+  Workspace(Index elements, Index maps, Executor& executor)
+      : memory_(static_cast<std::size_t>(elements)), maps_(maps), executor_(&executor) {}
 
   T* maps() { return memory_.data(); }
   const T* maps() const { return memory_.data(); }
@@ -41,13 +49,15 @@ class Workspace {
   Index size() const { return static_cast<Index>(memory_.size()); }
   /// Elements for intermediate maps.
   Index maps_size() const { return maps_; }
-  ThreadPool& pool() { return *pool_; }
-  Index threads() const { return pool_ ? pool_->size() : 0; }
+  Executor& executor() { return *executor_; }
+  /// 0 for one that was moved from.
+  Index threads() const { return memory_.empty() ? 0 : executor_->size(); }
 
  private:
   AlignedVector<T> memory_;
   Index maps_;
-  std::unique_ptr<ThreadPool> pool_;
+  std::unique_ptr<Executor> own_;  // or null
+  Executor* executor_;
 };
 
 /// A program prepared for one input shape and a number of threads. Immutable: any number of threads may run it at
@@ -75,7 +85,7 @@ class BasicEngine {
       require(!residual || shapes_[static_cast<std::size_t>(*residual)] == shapes_.back(),
               "a step adds a value to one of another shape");
     }
-    plan_ = plan_memory(lifetimes(), granularity);
+    plan();
     workspace_elements_ = checked_add(plan_.size, scratch);
   }
 
@@ -97,7 +107,16 @@ class BasicEngine {
   /// Bytes of one workspace.
   Index workspace_bytes() const { return checked_multiply(workspace_elements_, sizeof(T)); }
 
-  Workspace<T> workspace() const { return Workspace<T>(workspace_elements_, plan_.size, options_.threads); }
+  Workspace<T> workspace() const {
+    return Workspace<T>(workspace_elements_, plan_.size, std::make_unique<ThreadPool>(options_.threads));
+  }
+  /// The same with threads of the caller's, which outlive the workspace. Error unless there are as many as the engine
+  /// was prepared for.
+  Workspace<T> workspace(Executor& executor) const {
+    require(executor.size() == options_.threads, "this engine was prepared for ", options_.threads,
+            " threads and was given an executor of ", executor.size());
+    return Workspace<T>(workspace_elements_, plan_.size, executor);
+  }
 
   /// The same weights for another shape. Where a network has 3×3 convolutions, an engine that is prepared for a shape
   /// from the start may be faster on it, and differ in rounding.
@@ -110,13 +129,10 @@ class BasicEngine {
     return *run(in, workspace, [](Index, Index) noexcept { return true; });
   }
 
-  /// The same, with a hook for progress, profiles and cancelling: hook(done, all) is called on the caller's thread
-  /// before every step and after the last one, with the number of steps that are done and of all. Where it returns
-  /// false the run ends, and there is no result. It must not throw.
-  template <class Hook>
-    requires std::is_nothrow_invocable_r_v<bool, Hook&, Index, Index> std::optional<TensorView<const T>> run(
-        TensorView<const T> in, Workspace<T>& workspace, Hook&& hook)
-  const {
+  /// The same, with a hook for progress, profiles and cancelling, which is called on the caller's thread before every
+  /// step and after the last one. Where it returns false the run ends, and there is no result.
+  template <RunHook Hook>
+  std::optional<TensorView<const T>> run(TensorView<const T> in, Workspace<T>& workspace, Hook&& hook) const {
     require(in.shape() == input_shape(), "this engine was prepared for ", input_shape(), " and was given ", in.shape());
     require(fits(workspace), "this workspace was made by another engine");
     if (!run_checked(in, workspace, hook)) return std::nullopt;
@@ -151,26 +167,49 @@ class BasicEngine {
            workspace.threads() == options_.threads;
   }
 
-  /// Of the values that operations write; the input is the caller's.
-  std::vector<Lifetime> lifetimes() const {
-    const Index steps = static_cast<Index>(shapes_.size()) - 1;
-    std::vector<Lifetime> values;
-    for (Index step = 0; step < steps; ++step) {
-      values.push_back({shapes_[static_cast<std::size_t>(step + 1)].elements(), step, step});
+  /// The last step at which each value is needed.
+  std::vector<Index> last_uses() const {
+    std::vector<Index> last(shapes_.size(), -1);
+    for (Index step = 0; step < step_count(); ++step) {
       const auto& [operation, read, residual] = program_->steps()[static_cast<std::size_t>(step)];
-      for (const Index used : {read, residual.value_or(0)}) {
-        if (used > 0) values[static_cast<std::size_t>(used - 1)].last = step;
+      last[static_cast<std::size_t>(step + 1)] = step;  // where it is written
+      for (const Index used : {read, residual.value_or(read)}) last[static_cast<std::size_t>(used)] = step;
+    }
+    last.back() = step_count();  // the result
+    if (options_.keep_features) {
+      for (const auto& feature : program_->features()) last[static_cast<std::size_t>(feature.value)] = step_count();
+    }
+    return last;
+  }
+
+  /// The value that a step writes its result over; 0 for none, since the input is the caller's.
+  Index overwritten_by(Index step, const std::vector<Index>& last) const {
+    const auto& [operation, read, residual] = program_->steps()[static_cast<std::size_t>(step)];
+    const Overwrites what = operation->overwrites(shapes_[static_cast<std::size_t>(read)], options_.threads);
+    if (what == Overwrites::nothing || residual == read) return 0;
+    const Index value = what == Overwrites::input ? read : residual.value_or(0);
+    return last[static_cast<std::size_t>(value)] == step ? value : 0;
+  }
+
+  /// Gives each value that a step writes a place, a new one or that of an earlier value.
+  void plan() {
+    const std::vector<Index> last = last_uses();
+    std::vector<Lifetime> places;
+    for (Index step = 0; step < step_count(); ++step) {
+      const auto value = static_cast<std::size_t>(step + 1);
+      if (const Index earlier = overwritten_by(step, last)) {
+        places_.push_back(places_[static_cast<std::size_t>(earlier - 1)]);
+        places[places_.back()].last = last[value];
+      } else {
+        places_.push_back(places.size());
+        places.push_back({shapes_[value].elements(), step, last[value]});
       }
     }
-    values.back().last = steps;  // the result
-    if (options_.keep_features) {
-      for (const auto& feature : program_->features()) values[static_cast<std::size_t>(feature.value - 1)].last = steps;
-    }
-    return values;
+    plan_ = plan_memory(places, granularity);
   }
 
   TensorView<const T> view(const Workspace<T>& workspace, Index value) const {
-    return {workspace.maps() + plan_.offsets[static_cast<std::size_t>(value - 1)],
+    return {workspace.maps() + plan_.offsets[places_[static_cast<std::size_t>(value - 1)]],
             shapes_[static_cast<std::size_t>(value)]};
   }
 
@@ -181,17 +220,18 @@ class BasicEngine {
     for (std::size_t i = 0; i < program_->steps().size(); ++i) {
       if (!hook(static_cast<Index>(i), step_count())) return false;
       const auto& [operation, read, residual] = program_->steps()[i];
-      const TensorView<T> out(workspace.maps() + plan_.offsets[i], shapes_[i + 1]);
+      const TensorView<T> out(workspace.maps() + plan_.offsets[places_[i]], shapes_[i + 1]);
       operation->run(value(read), residual ? value(*residual).data() : nullptr, out, workspace.scratch(),
-                     workspace.pool());
+                     workspace.executor());
     }
     return hook(step_count(), step_count());
   }
 
   std::shared_ptr<const Program<T>> program_;
   EngineOptions options_;
-  std::vector<Shape> shapes_;  // of value i
-  MemoryPlan plan_;            // of value i + 1
+  std::vector<Shape> shapes_;        // of value i
+  std::vector<std::size_t> places_;  // of value i + 1, in the plan
+  MemoryPlan plan_;
   Index workspace_elements_ = 0;
   Index macs_ = 0;
 };

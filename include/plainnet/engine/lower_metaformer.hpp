@@ -119,34 +119,48 @@ class MetaFormerLowering {
   Isa isa_;
 };
 
-}  // namespace detail
-
-template <class... Mixers>
-auto lower(const FoldedMetaFormer<Mixers...>& network, Isa isa, const Shape& input) {
-  using T = typename FoldedMetaFormer<Mixers...>::Scalar;
+/// `Network` is a FoldedMetaFormer, whose parameters are freed as they are packed unless it is const.
+template <class Network>
+auto lower_metaformer(Network& network, Isa isa, const Shape& input) {
+  using T = typename Network::Scalar;
   Program<T> program(isa, input);
-  detail::MetaFormerLowering<T> lowering(program);
+  MetaFormerLowering<T> lowering(program);
   for (std::size_t i = 0; i < network.stages.size(); ++i) {
-    const auto& stage = network.stages[i];
+    auto& stage = network.stages[i];
     const MetaFormerStageNames names = stage_names(network.config(), i);
     const auto name_feature = [&](const std::string& name) {
       if (!name.empty()) program.name_feature(name);
     };
     if (stage.downsample.pre_norm) lowering.normalize(*stage.downsample.pre_norm);
     program.append(stage.downsample.conv);
+    give_up(stage.downsample.conv);
     if (const auto& norm = stage.downsample.post_norm) {
-      lowering.normalize(norm->normalize, detail::numbers_of(norm->weight), detail::numbers_of(norm->bias));
+      lowering.normalize(norm->normalize, numbers_of(norm->weight), numbers_of(norm->bias));
     }
     name_feature(names.conv_feature);
     if (stage.position) {
       lowering.position(*stage.position);
       name_feature(names.position_feature);
     }
-    for (const auto& block : stage.blocks) lowering.block(block);
+    for (auto& block : stage.blocks) {
+      lowering.block(block);
+      give_up(block);
+    }
     name_feature(names.blocks_feature);
   }
   lowering.head(network.head);
   return program;
+}
+
+}  // namespace detail
+
+template <class... Mixers>
+auto lower(const FoldedMetaFormer<Mixers...>& network, Isa isa, const Shape& input) {
+  return detail::lower_metaformer(network, isa, input);
+}
+template <class... Mixers>
+auto lower(FoldedMetaFormer<Mixers...>&& network, Isa isa, const Shape& input) {
+  return detail::lower_metaformer(network, isa, input);
 }
 
 }  // namespace plainnet

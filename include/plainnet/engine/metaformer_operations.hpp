@@ -34,7 +34,7 @@ Index normalization_scratch(const std::optional<Normalize<T>>& normalize, const 
 /// gather them. Those of pixels are computed while the pixel is packed.
 template <class T>
 kernels::Normalization<T> normalization_of(const Normalize<T>& normalize, TensorView<const T> in, T* scratch, Isa isa,
-                                           ThreadPool& pool) {
+                                           Executor& pool) {
   using kernels::Moments;
   const T eps = static_cast<T>(normalize.eps);
   if (normalize.over == NormOver::channels) return kernels::Normalization<T>::of_pixels(eps);
@@ -74,9 +74,10 @@ struct LinearOperation final : Operation<T> {
     return checked_add(detail::normalization_scratch(normalize, in),
                        checked_multiply(kernels::matmul_scratch<T>(packed.depth), threads));
   }
+  Overwrites overwrites(const Shape&, Index) const override { return Overwrites::residual; }
   Index weight_elements() const override { return static_cast<Index>(packed.panels.size() + packed.bias.size()); }
 
-  void run(TensorView<const T> in, const T* residual, TensorView<T> out, T* scratch, ThreadPool& pool) const override {
+  void run(TensorView<const T> in, const T* residual, TensorView<T> out, T* scratch, Executor& pool) const override {
     const kernels::Epilogue<T> epilogue{.activation = activation,
                                         .residual = residual,
                                         .residual_stride = packed.columns,
@@ -117,10 +118,11 @@ struct NormalizeOperation final : Operation<T> {
   std::string_view name() const override { return "normalize"; }
   Shape output_shape(const Shape& in) const override { return in; }
   Index scratch(const Shape& in, Index) const override { return detail::normalization_scratch<T>(normalize, in); }
+  Overwrites overwrites(const Shape&, Index) const override { return Overwrites::input; }
   Index weight_elements() const override {
     return static_cast<Index>(scale.size() + shift.size() + input_scale.size());
   }
-  void run(TensorView<const T> in, const T*, TensorView<T> out, T* scratch, ThreadPool& pool) const override {
+  void run(TensorView<const T> in, const T*, TensorView<T> out, T* scratch, Executor& pool) const override {
     const kernels::NormalizedSum<T> sum{.scale = detail::or_null(scale),
                                         .shift = detail::or_null(shift),
                                         .adds_input = adds_input,
@@ -147,7 +149,7 @@ struct PoolMixOperation final : Operation<T> {
   Shape output_shape(const Shape& in) const override { return in; }
   Index scratch(const Shape& in, Index) const override { return detail::normalization_scratch(normalize, in); }
   Index weight_elements() const override { return static_cast<Index>(scale.size() + input_scale.size()); }
-  void run(TensorView<const T> in, const T* residual, TensorView<T> out, T* scratch, ThreadPool& pool) const override {
+  void run(TensorView<const T> in, const T* residual, TensorView<T> out, T* scratch, Executor& pool) const override {
     const T* const factor = scale.data();
     if (normalize) {
       const auto by = detail::normalization_of(*normalize, in, scratch, isa, pool);
@@ -179,7 +181,7 @@ struct AttentionOperation final : Operation<T> {
   Index scratch(const Shape& in, Index threads) const override {
     return checked_multiply(kernels::attention_scratch<T>(in.height * in.width, head_dim, isa), threads);
   }
-  void run(TensorView<const T> in, const T*, TensorView<T> out, T* scratch, ThreadPool& pool) const override {
+  void run(TensorView<const T> in, const T*, TensorView<T> out, T* scratch, Executor& pool) const override {
     kernels::attend<T>(in, out.shape().channels / head_dim, out, scratch, isa, pool);
   }
 };
@@ -220,7 +222,7 @@ struct TokenMixingOperation final : Operation<T> {
   Index weight_elements() const override {
     return static_cast<Index>(weight.size() + scale.size() + shift.size() + residual_scale.size());
   }
-  void run(TensorView<const T> in, const T* residual, TensorView<T> out, T* scratch, ThreadPool& pool) const override {
+  void run(TensorView<const T> in, const T* residual, TensorView<T> out, T* scratch, Executor& pool) const override {
     const kernels::Epilogue<T> epilogue{.residual = residual,
                                         .residual_stride = in.shape().channels,
                                         .residual_scale = detail::or_null(residual_scale)};
@@ -252,8 +254,9 @@ struct PositionOperation final : Operation<T> {
             in.height, "x", in.width, "x", in.channels, ": this network works at one size of image only");
     return in;
   }
+  Overwrites overwrites(const Shape&, Index) const override { return Overwrites::input; }
   Index weight_elements() const override { return static_cast<Index>(position.size()); }
-  void run(TensorView<const T> in, const T*, TensorView<T> out, T*, ThreadPool& pool) const override {
+  void run(TensorView<const T> in, const T*, TensorView<T> out, T*, Executor& pool) const override {
     kernels::add_position<T>(in, position.data(), out, isa, pool);
   }
 };
@@ -274,7 +277,7 @@ struct MixerOperation final : Operation<typename M::Scalar> {
   std::string_view name() const override { return "mixer"; }
   Shape output_shape(const Shape& in) const override { return mixer.output_shape(in); }
   Index macs(const Shape& in) const override { return mixer.macs(in); }
-  void run(TensorView<const T> in, const T* residual, TensorView<T> out, T*, ThreadPool&) const override {
+  void run(TensorView<const T> in, const T* residual, TensorView<T> out, T*, Executor&) const override {
     const Tensor<T> mixed = mixer.forward(in);
     const Index channels = in.shape().channels;
     for (Index i = 0; i < in.shape().elements(); i += channels) {

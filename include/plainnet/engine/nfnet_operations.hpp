@@ -19,7 +19,8 @@ struct ActivationOperation final : Operation<T> {
 
   std::string_view name() const override { return "activation"; }
   Shape output_shape(const Shape& in) const override { return in; }
-  void run(TensorView<const T> in, const T*, TensorView<T> out, T*, ThreadPool& pool) const override {
+  Overwrites overwrites(const Shape&, Index) const override { return Overwrites::input; }
+  void run(TensorView<const T> in, const T*, TensorView<T> out, T*, Executor& pool) const override {
     const Index count = in.shape().elements();
     constexpr Index unit = 64;  // elements
     pool.run([&](Index thread) {
@@ -54,10 +55,11 @@ struct SqueezeExciteOperation final : Operation<T> {
     return checked_add(checked_multiply(in.batch, 2 * fc1.depth + fc1.columns),
                        checked_multiply(matmul_scratch(), threads));
   }
+  Overwrites overwrites(const Shape&, Index) const override { return Overwrites::residual; }
   Index weight_elements() const override {
     return static_cast<Index>(fc1.panels.size() + fc1.bias.size() + fc2.panels.size() + fc2.bias.size());
   }
-  void run(TensorView<const T> in, const T* residual, TensorView<T> out, T* scratch, ThreadPool& pool) const override {
+  void run(TensorView<const T> in, const T* residual, TensorView<T> out, T* scratch, Executor& pool) const override {
     const Index batch = in.shape().batch;
     const Index channels = fc1.depth;
     T* const means = scratch;                       // (N, C)
@@ -93,8 +95,9 @@ struct EfficientAttentionOperation final : Operation<T> {
   Index scratch(const Shape& in, Index) const override {
     return checked_multiply(2, checked_multiply(in.batch, in.channels));
   }
+  Overwrites overwrites(const Shape&, Index) const override { return Overwrites::residual; }
   Index weight_elements() const override { return static_cast<Index>(weight.size()); }
-  void run(TensorView<const T> in, const T* residual, TensorView<T> out, T* scratch, ThreadPool& pool) const override {
+  void run(TensorView<const T> in, const T* residual, TensorView<T> out, T* scratch, Executor& pool) const override {
     const Index batch = in.shape().batch;
     const Index channels = in.shape().channels;
     T* const gates = scratch + batch * channels;

@@ -14,8 +14,13 @@
 
 namespace plainnet {
 
-/// One step of a run. It neither allocates nor throws. `out` overlaps neither `in` nor `residual`, which is a value of
-/// the shape of `out` for operations that add one, else null; `scratch` has as many elements as scratch() says.
+/// Which of its maps an operation can write its result over, if nobody needs it any more: what was just read is in the
+/// caches, another map is not.
+enum class Overwrites { nothing, input, residual };
+
+/// One step of a run. It neither allocates nor throws. `residual` is a value of the shape of `out` for operations that
+/// add one, else null; `scratch` has as many elements as scratch() says. `out` is a map of its own, or the one that
+/// overwrites() allows.
 template <class T>
 class Operation {
  public:
@@ -29,10 +34,11 @@ class Operation {
   virtual Index macs(const Shape&) const { return 0; }
   /// Elements of scratch memory that a run on `in` needs.
   virtual Index scratch(const Shape& /*in*/, Index /*threads*/) const { return 0; }
+  /// Where `residual` is not `in`.
+  virtual Overwrites overwrites(const Shape& /*in*/, Index /*threads*/) const { return Overwrites::nothing; }
   /// Elements of its packed weights.
   virtual Index weight_elements() const { return 0; }
-  virtual void run(TensorView<const T> in, const T* residual, TensorView<T> out, T* scratch,
-                   ThreadPool& pool) const = 0;
+  virtual void run(TensorView<const T> in, const T* residual, TensorView<T> out, T* scratch, Executor& pool) const = 0;
 };
 
 /// Convolution, bias, activation, and an earlier value where there is one; or convolution, bias and a maximum.
@@ -55,12 +61,13 @@ struct ConvolutionOperation final : Operation<T> {
     return checked_multiply(convolved_shape(in).elements(), packed.depth());
   }
   Index scratch(const Shape&, Index threads) const override { return checked_multiply(packed.scratch(), threads); }
+  Overwrites overwrites(const Shape&, Index) const override { return Overwrites::residual; }
   Index weight_elements() const override {
     Index total = 0;
     for (const auto& group : packed.groups) total += static_cast<Index>(group.panels.size() + group.bias.size());
     return total;
   }
-  void run(TensorView<const T> in, const T* residual, TensorView<T> out, T* scratch, ThreadPool& pool) const override {
+  void run(TensorView<const T> in, const T* residual, TensorView<T> out, T* scratch, Executor& pool) const override {
     kernels::Epilogue<T> with_residual = epilogue;
     with_residual.residual = residual;
     with_residual.residual_stride = packed.out_channels;
@@ -93,8 +100,9 @@ struct WinogradOperation final : Operation<T> {
     return checked_multiply(output_shape(in).elements(), 9 * packed.group_in());
   }
   Index scratch(const Shape&, Index threads) const override { return checked_multiply(packed.scratch(), threads); }
+  Overwrites overwrites(const Shape&, Index) const override { return Overwrites::residual; }
   Index weight_elements() const override { return static_cast<Index>(packed.weights.size() + packed.bias.size()); }
-  void run(TensorView<const T> in, const T* residual, TensorView<T> out, T* scratch, ThreadPool& pool) const override {
+  void run(TensorView<const T> in, const T* residual, TensorView<T> out, T* scratch, Executor& pool) const override {
     kernels::Epilogue<T> with_residual = epilogue;
     with_residual.residual = residual;
     with_residual.residual_stride = packed.out_channels;
@@ -119,8 +127,11 @@ struct DepthwiseOperation final : Operation<T> {
     const Index side = 2 * packed.reach + 1;
     return checked_multiply(in.elements(), side * side);
   }
+  Overwrites overwrites(const Shape& in, Index threads) const override {
+    return kernels::depthwise_works_in_place(packed, in.width, threads) ? Overwrites::input : Overwrites::nothing;
+  }
   Index weight_elements() const override { return static_cast<Index>(packed.taps.size()); }
-  void run(TensorView<const T> in, const T*, TensorView<T> out, T*, ThreadPool& pool) const override {
+  void run(TensorView<const T> in, const T*, TensorView<T> out, T*, Executor& pool) const override {
     kernels::depthwise(in, packed, out, pool);
   }
 };
@@ -163,7 +174,7 @@ struct MaxPoolOperation final : Operation<T> {
 
   std::string_view name() const override { return "max pool"; }
   Shape output_shape(const Shape& in) const override { return plainnet::output_shape(in, window, in.channels); }
-  void run(TensorView<const T> in, const T*, TensorView<T> out, T*, ThreadPool& pool) const override {
+  void run(TensorView<const T> in, const T*, TensorView<T> out, T*, Executor& pool) const override {
     const Window padded = padded_for(in.shape(), window);
     kernels::max_pool(in, detail::pool_rows(padded, in.shape()), detail::pool_columns(padded, in.shape()), out, isa,
                       pool);
@@ -180,7 +191,7 @@ struct MeanPoolOperation final : Operation<T> {
 
   std::string_view name() const override { return "mean pool"; }
   Shape output_shape(const Shape& in) const override { return plainnet::output_shape(in, window, in.channels); }
-  void run(TensorView<const T> in, const T*, TensorView<T> out, T*, ThreadPool& pool) const override {
+  void run(TensorView<const T> in, const T*, TensorView<T> out, T*, Executor& pool) const override {
     const Window padded = padded_for(in.shape(), window);
     kernels::mean_pool(in, detail::pool_rows(padded, in.shape()), detail::pool_columns(padded, in.shape()), out, isa,
                        pool);
@@ -197,7 +208,7 @@ struct AdaptiveMaxPoolOperation final : Operation<T> {
 
   std::string_view name() const override { return "adaptive max pool"; }
   Shape output_shape(const Shape& in) const override { return {in.batch, size.height, size.width, in.channels}; }
-  void run(TensorView<const T> in, const T*, TensorView<T> out, T*, ThreadPool& pool) const override {
+  void run(TensorView<const T> in, const T*, TensorView<T> out, T*, Executor& pool) const override {
     kernels::max_pool(
         in, [&](Index y) { return adaptive_range(y, in.shape().height, size.height); },
         [&](Index x) { return adaptive_range(x, in.shape().width, size.width); }, out, isa, pool);
@@ -213,7 +224,7 @@ struct GlobalMeanOperation final : Operation<T> {
 
   std::string_view name() const override { return "global mean"; }
   Shape output_shape(const Shape& in) const override { return {in.batch, 1, 1, in.channels}; }
-  void run(TensorView<const T> in, const T*, TensorView<T> out, T*, ThreadPool& pool) const override {
+  void run(TensorView<const T> in, const T*, TensorView<T> out, T*, Executor& pool) const override {
     kernels::global_mean(in, out, isa, pool);
   }
 };

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "plainnet/core/parameter.hpp"
+#include "plainnet/core/thread_pool.hpp"
 #include "plainnet/kernels/strassen.hpp"
 
 namespace plainnet {
@@ -157,7 +158,7 @@ void compose(const Parameter<T>& weight2, const Vector& bias2, const ChannelAffi
                                           .out = out_weight.data()};
   const bool is_rounded = sizeof(T) < sizeof(double);
   const Index levels = is_rounded ? kernels::strassen_levels(product.rows, product.depth, columns) : 0;
-  kernels::multiply(product, best_isa(), levels, workspace, pool);
+  kernels::multiply(product, chosen_isa(), levels, workspace, pool);
 }
 
 }  // namespace plainnet

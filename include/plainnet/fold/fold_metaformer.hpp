@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "plainnet/core/thread_pool.hpp"
 #include "plainnet/fold/folding.hpp"
 #include "plainnet/networks/folded_metaformer.hpp"
 

@@ -3,6 +3,7 @@
 
 #include <string_view>
 
+#include "plainnet/core/thread_pool.hpp"
 #include "plainnet/fold/folding.hpp"
 #include "plainnet/networks/folded_nfnet.hpp"
 

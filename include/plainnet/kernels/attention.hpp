@@ -45,7 +45,7 @@ Index attention_scratch(Index tokens, Index head_dim, Isa isa) {
 /// already multiplied by the scale. For each head, over the tokens of an image: out(m) = Σ_n p(m, n) · v(n), where
 /// p(m, ·) = softmax of q(m) · k(·). `scratch` has attention_scratch() elements for each thread of the pool.
 template <class T>
-void attend(TensorView<const T> qkv, Index heads, TensorView<T> out, T* scratch, Isa isa, ThreadPool& pool) {
+void attend(TensorView<const T> qkv, Index heads, TensorView<T> out, T* scratch, Isa isa, Executor& pool) {
   const Shape& shape = out.shape();
   const Attention<T> attention{.qkv = qkv.data(),
                                .out = out.data(),

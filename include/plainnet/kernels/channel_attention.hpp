@@ -2,7 +2,7 @@
 // Gates of channels: where they come from the means of channels nearby, and what is done with them.
 
 #include "plainnet/core/tensor.hpp"
-#include "plainnet/core/thread_pool.hpp"
+#include "plainnet/core/executor.hpp"
 #include "plainnet/kernels/dispatch.hpp"
 #include "plainnet/kernels/simd.hpp"
 #include "plainnet/kernels/vector_math.hpp"
@@ -22,7 +22,7 @@ void add_gated_part(Isa isa, const T* in, const T* gates, T gain, const T* resid
 /// or `residual`.
 template <class T>
 void add_gated(TensorView<const T> in, const T* gates, T gain, const T* residual, TensorView<T> out, Isa isa,
-               ThreadPool& pool) {
+               Executor& pool) {
   const Shape& shape = in.shape();
   const Index pixels = shape.height * shape.width;
   pool.run([&](Index thread) {

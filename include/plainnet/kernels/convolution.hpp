@@ -184,7 +184,7 @@ void convolve_part(TensorView<const T> in, const PackedConvolution<T>& packed, c
 /// elements for each thread of the pool.
 template <class T>
 void convolve(TensorView<const T> in, const PackedConvolution<T>& packed, const Epilogue<T>& epilogue,
-              TensorView<T> out, T* scratch, ThreadPool& pool) {
+              TensorView<T> out, T* scratch, Executor& pool) {
   if (packed.reads_in_place()) {
     return pool.run([&](Index thread) { convolve_part<T>(in, packed, epilogue, out, pool.size(), thread); });
   }

@@ -6,7 +6,7 @@
 
 #include "plainnet/core/aligned.hpp"
 #include "plainnet/core/tensor.hpp"
-#include "plainnet/core/thread_pool.hpp"
+#include "plainnet/core/executor.hpp"
 #include "plainnet/kernels/dispatch.hpp"
 #include "plainnet/kernels/simd.hpp"
 #include "plainnet/kernels/vector_math.hpp"
@@ -54,6 +54,12 @@ PackedDepthwise<T> pack_depthwise(const T* weight, const T* bias, Index channels
   return packed;
 }
 
+/// Vectors of the buffer in which the rows lie that windows see.
+inline constexpr Index depthwise_ring_vectors = 640;
+
+/// Columns that fit into it, with the pixels that the last of at most seven columns sees.
+inline Index depthwise_most_width(Index reach) { return depthwise_ring_vectors / (2 * reach + 2) - 2 * reach - 6; }
+
 }  // namespace plainnet::kernels
 
 #define PLAINNET_KERNEL "plainnet/kernels/depthwise.inl"
@@ -62,16 +68,43 @@ PackedDepthwise<T> pack_depthwise(const T* weight, const T* bias, Index channels
 namespace plainnet::kernels {
 
 template <class T>
-void depthwise_part(TensorView<const T> in, const PackedDepthwise<T>& packed, TensorView<T> out, Range rows) {
-  PLAINNET_DISPATCH(packed.isa, depthwise_rows<T>(in, packed, out, rows));
+void depthwise_part(TensorView<const T> in, const PackedDepthwise<T>& packed, TensorView<T> out, Range rows,
+                    Range vectors) {
+  PLAINNET_DISPATCH(packed.isa, depthwise_part<T>(in, packed, out, rows, vectors));
+}
+
+/// Whether threads share out the channels, in whole cache lines, and not the rows.
+template <class T>
+bool depthwise_by_channels(const PackedDepthwise<T>& packed, Index threads) {
+  constexpr Index line = static_cast<Index>(alignment / sizeof(T));
+  return packed.channels >= (threads == 1 ? 1 : 4 * threads * line);
+}
+
+/// Whether the result of a map of this width may be written over it: what others read of it, or is read again, must
+/// not be.
+template <class T>
+bool depthwise_works_in_place(const PackedDepthwise<T>& packed, Index width, Index threads) {
+  return depthwise_by_channels(packed, threads) && width <= depthwise_most_width(packed.reach);
 }
 
 /// out(y, x, c) = bias(c) + Σ weight(c, ky, kx) · act(in(y + ky − n, x + kx − n, c)), zeros outside the map, to which
-/// neither activation nor shift applies; both maps have the same shape and do not overlap.
+/// neither activation nor shift applies. Both maps have the same shape; they do not overlap, or are the same where
+/// depthwise_works_in_place().
 template <class T>
-void depthwise(TensorView<const T> in, const PackedDepthwise<T>& packed, TensorView<T> out, ThreadPool& pool) {
-  const Index rows = in.shape().batch * in.shape().height;
-  pool.run([&](Index thread) { depthwise_part<T>(in, packed, out, part_of(rows, pool.size(), thread)); });
+void depthwise(TensorView<const T> in, const PackedDepthwise<T>& packed, TensorView<T> out, Executor& pool) {
+  const Range rows{0, in.shape().batch * in.shape().height};
+  const Index lanes = lanes_of<T>(packed.isa);
+  const Range vectors{0, (packed.channels + lanes - 1) / lanes};
+  const Index in_line = static_cast<Index>(alignment / sizeof(T)) / lanes;
+  const bool by_channels = depthwise_by_channels(packed, pool.size());
+  pool.run([&](Index thread) {
+    if (by_channels) {
+      const Range lines = part_of((vectors.end + in_line - 1) / in_line, pool.size(), thread);
+      depthwise_part<T>(in, packed, out, rows, {lines.begin * in_line, std::min(lines.end * in_line, vectors.end)});
+    } else {
+      depthwise_part<T>(in, packed, out, part_of(rows.end, pool.size(), thread), vectors);
+    }
+  });
 }
 
 }  // namespace plainnet::kernels

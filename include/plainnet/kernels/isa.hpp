@@ -2,6 +2,7 @@
 // The instruction sets that kernels are compiled for, and which of them this machine has.
 
 #include <array>
+#include <cstdlib>
 #include <string_view>
 
 #include "plainnet/core/error.hpp"
@@ -50,6 +51,13 @@ inline Isa isa_named(std::string_view name) {
     return isa;
   }
   fail("unknown instruction set '", name, "': baseline, avx2 and avx512 are known");
+}
+
+/// What is used where a program does not say otherwise: the set that the environment variable PLAINNET_ISA names, for
+/// tests and comparisons, else the best. Error if this machine has not got it.
+inline Isa chosen_isa() {
+  const char* const name = std::getenv("PLAINNET_ISA");
+  return name && *name ? isa_named(name) : best_isa();
 }
 
 }  // namespace plainnet

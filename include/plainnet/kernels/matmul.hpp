@@ -2,9 +2,10 @@
 // Matrix product with a packed right-hand side: act(rows · B + bias) + scale · residual.
 
 #include <algorithm>
+#include <type_traits>
 
 #include "plainnet/core/aligned.hpp"
-#include "plainnet/core/thread_pool.hpp"
+#include "plainnet/core/executor.hpp"
 #include "plainnet/kernels/dispatch.hpp"
 #include "plainnet/kernels/rows.hpp"
 #include "plainnet/kernels/simd.hpp"
@@ -37,9 +38,9 @@ Index matmul_panel_columns(Isa isa) {
   return 2 * lanes_of<T>(isa);
 }
 
-/// Most rows that are packed at a time, so many that they stay in L2 beside a panel: every panel of weights is read once
-/// for each such portion, and the 49 pixels of a 7×7 map are to be one. Portions of 256 KB and 1 MB are as fast, with
-/// an L2 of 512 KB.
+/// Most rows that are packed at a time, so many that they stay in L2 beside a panel: every panel of weights is read
+/// once for each such portion, and the 49 pixels of a 7×7 map are to be one. Portions of 256 KB and 1 MB are as fast,
+/// with an L2 of 512 KB.
 template <class T>
 Index matmul_rows_in_cache(Index depth) {
   constexpr Index bytes = 1 << 19;
@@ -77,24 +78,46 @@ struct PackedMatrix {
   operator PackedView<T>() const { return view(); }
 };
 
+namespace detail {
+
+/// Columns first … first + count − 1 of a matrix into a panel of `width`, converting each element.
+template <class T, class Source>
+void pack_panel(const StridedMatrix<Source>& matrix, Index first, Index count, Index width, Isa isa, T* panel) {
+  if constexpr (std::is_same_v<T, Source>) {
+    if (matrix.row_stride == 1) {  // a column lies as a run: squares of them are transposed
+      for (Index c = 0; c < count; c += 8) {
+        RowGroup<T> columns;
+        const Index some = std::min<Index>(8, count - c);
+        for (Index i = 0; i < some; ++i) columns.data[i] = &matrix(0, first + c + i);
+        place_rows(isa, columns, matrix.rows, some, width, panel + c);
+      }
+      return;
+    }
+  }
+  constexpr Index chunk = 64;  // rows of the panel that are filled while they are in L1
+  for (Index begin = 0; begin < matrix.rows; begin += chunk) {
+    const Index end = std::min(begin + chunk, matrix.rows);
+    for (Index c = 0; c < count; ++c) {
+      for (Index k = begin; k < end; ++k) panel[k * width + c] = static_cast<T>(matrix(k, first + c));
+    }
+  }
+}
+
+}  // namespace detail
+
 /// Packs `matrix` (depth, columns), converting each element; `bias` has `columns` elements or is null.
 template <class T, class Source>
 PackedMatrix<T> pack_matrix(const StridedMatrix<Source>& matrix, const Source* bias, Isa isa) {
   PackedMatrix<T> packed{.isa = isa, .depth = matrix.rows, .columns = matrix.columns, .panels = {}, .bias = {}};
   const Index width = matmul_panel_columns<T>(isa);
   const Index padded_columns = checked_multiply(packed.view().panel_count(), width);
-  packed.panels.assign(static_cast<std::size_t>(checked_multiply(padded_columns, packed.depth)), T{0});
+  packed.panels.resize(static_cast<std::size_t>(checked_multiply(padded_columns, packed.depth)));
   packed.bias.assign(static_cast<std::size_t>(padded_columns), T{0});
-  constexpr Index chunk = 64;  // rows of the panel that are filled while they are in L1
   for (Index first = 0; first < packed.columns; first += width) {
-    T* panel = packed.panels.data() + first * packed.depth;
+    T* const panel = packed.panels.data() + first * packed.depth;
     const Index count = std::min(width, packed.columns - first);
-    for (Index begin = 0; begin < packed.depth; begin += chunk) {
-      const Index end = std::min(begin + chunk, packed.depth);
-      for (Index c = 0; c < count; ++c) {
-        for (Index k = begin; k < end; ++k) panel[k * width + c] = static_cast<T>(matrix(k, first + c));
-      }
-    }
+    if (count < width) std::fill_n(panel, width * packed.depth, T{0});
+    detail::pack_panel<T, Source>(matrix, first, count, width, isa, panel);
   }
   if (bias)
     std::transform(bias, bias + packed.columns, packed.bias.begin(), [](Source x) { return static_cast<T>(x); });
@@ -154,7 +177,7 @@ Index matmul_scratch(Index depth) {
 /// number.
 template <class T>
 void multiply(const RowSource<T>& rows, Index row_count, const PackedView<T>& b, const Epilogue<T>& epilogue, T* out,
-              Index out_stride, T* scratch, ThreadPool& pool) {
+              Index out_stride, T* scratch, Executor& pool) {
   const Index scratch_size = matmul_scratch<T>(b.depth);
   const Index panels = b.panel_count();
   const Index row_units = row_count / epilogue.pool;

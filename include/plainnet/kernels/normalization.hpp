@@ -5,7 +5,7 @@
 #include <cmath>
 
 #include "plainnet/core/tensor.hpp"
-#include "plainnet/core/thread_pool.hpp"
+#include "plainnet/core/executor.hpp"
 #include "plainnet/kernels/dispatch.hpp"
 #include "plainnet/kernels/rows.hpp"
 #include "plainnet/kernels/simd.hpp"
@@ -97,7 +97,7 @@ Index image_moments_scratch(const Shape& shape) {
 /// moments (N): of all elements of each image, as a group norm with one group has them. The spreads of the chunks are
 /// merged in double: Σ (x − mean)² = Σ_chunks squares + count · (their mean − mean)².
 template <class T>
-void image_moments(TensorView<const T> in, T eps, Moments<T>* moments, T* scratch, Isa isa, ThreadPool& pool) {
+void image_moments(TensorView<const T> in, T eps, Moments<T>* moments, T* scratch, Isa isa, Executor& pool) {
   const Index elements = in.shape().height * in.shape().width * in.shape().channels;
   const Index chunks = (elements + moments_chunk - 1) / moments_chunk;
   const auto count_of = [&](Index chunk) { return std::min(moments_chunk, elements - chunk * moments_chunk); };
@@ -132,7 +132,7 @@ void image_moments(TensorView<const T> in, T eps, Moments<T>* moments, T* scratc
 
 /// moments (N · H · W): of the channels of each pixel, as a layer norm over channels has them.
 template <class T>
-void pixel_moments(TensorView<const T> in, T eps, Moments<T>* moments, Isa isa, ThreadPool& pool) {
+void pixel_moments(TensorView<const T> in, T eps, Moments<T>* moments, Isa isa, Executor& pool) {
   const Index channels = in.shape().channels;
   pool.run([&](Index thread) {
     const Range part = part_of(in.shape().pixels(), pool.size(), thread);
@@ -144,7 +144,7 @@ void pixel_moments(TensorView<const T> in, T eps, Moments<T>* moments, Isa isa, 
 /// out = input_scale(c) · in + scale(c) · (in − mean) · rstd + shift(c); both maps may be the same.
 template <class T>
 void normalize(TensorView<const T> in, const Normalization<T>& by, const NormalizedSum<T>& sum, TensorView<T> out,
-               Isa isa, ThreadPool& pool) {
+               Isa isa, Executor& pool) {
   pool.run([&](Index thread) {
     const Range part = part_of(in.shape().pixels(), pool.size(), thread);
     normalize_part<T>(isa, in.data(), in.shape().channels, part, by, sum, out.data());
@@ -153,7 +153,7 @@ void normalize(TensorView<const T> in, const Normalization<T>& by, const Normali
 
 /// out = in + position, the same (H, W, C) for every image; in and out may be the same map.
 template <class T>
-void add_position(TensorView<const T> in, const T* position, TensorView<T> out, Isa isa, ThreadPool& pool) {
+void add_position(TensorView<const T> in, const T* position, TensorView<T> out, Isa isa, Executor& pool) {
   const Shape& shape = in.shape();
   const Index row = shape.width * shape.channels;
   pool.run([&](Index thread) {

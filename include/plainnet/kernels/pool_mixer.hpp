@@ -2,7 +2,7 @@
 // PoolFormer's mixer with its residual: the 3×3 mean of a map minus the map, added to a multiple of the input.
 
 #include "plainnet/core/tensor.hpp"
-#include "plainnet/core/thread_pool.hpp"
+#include "plainnet/core/executor.hpp"
 #include "plainnet/kernels/dispatch.hpp"
 #include "plainnet/kernels/normalization.hpp"
 #include "plainnet/kernels/simd.hpp"
@@ -44,7 +44,7 @@ void pool_mix_row(Isa isa, const PoolMixerRow<T>& row) {
 /// For a norm over channels y is the normalised map, and `images` null, which makes rstd 1. out overlaps neither.
 template <class T>
 void pool_mix(TensorView<const T> x, TensorView<const T> y, const T* input_scale, const T* factor,
-              const Moments<T>* images, TensorView<T> out, Isa isa, ThreadPool& pool) {
+              const Moments<T>* images, TensorView<T> out, Isa isa, Executor& pool) {
   const Shape& shape = x.shape();
   pool.run([&](Index thread) {
     const Range part = part_of(shape.batch * shape.height, pool.size(), thread);

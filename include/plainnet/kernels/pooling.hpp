@@ -2,7 +2,7 @@
 // Pooling of channels-last maps: maximum and mean over rectangles of pixels, mean over a map.
 
 #include "plainnet/core/tensor.hpp"
-#include "plainnet/core/thread_pool.hpp"
+#include "plainnet/core/executor.hpp"
 #include "plainnet/kernels/dispatch.hpp"
 #include "plainnet/kernels/simd.hpp"
 
@@ -42,7 +42,7 @@ namespace detail {
 /// Calls reduce(rectangle of inputs, output pixel) for every pixel of `out`.
 template <class T, class Rows, class Columns, class Reduce>
 void pool_map(TensorView<const T> in, const Rows& rows, const Columns& columns, TensorView<T> out, const Reduce& reduce,
-              ThreadPool& pool) {
+              Executor& pool) {
   const Shape& shape = out.shape();
   const Index channels = in.shape().channels;
   pool.run([&](Index thread) {
@@ -67,7 +67,7 @@ void pool_map(TensorView<const T> in, const Rows& rows, const Columns& columns, 
 /// empty, that a position sees.
 template <class T, class Rows, class Columns>
 void max_pool(TensorView<const T> in, const Rows& rows, const Columns& columns, TensorView<T> out, Isa isa,
-              ThreadPool& pool) {
+              Executor& pool) {
   const auto reduce = [&](const Rectangle<T>& pixels, T* to) { max_of<T>(isa, pixels, in.shape().channels, to); };
   detail::pool_map<T>(in, rows, columns, out, reduce, pool);
 }
@@ -75,14 +75,14 @@ void max_pool(TensorView<const T> in, const Rows& rows, const Columns& columns, 
 /// out(y, x) = the mean of in(rows(y), columns(x)).
 template <class T, class Rows, class Columns>
 void mean_pool(TensorView<const T> in, const Rows& rows, const Columns& columns, TensorView<T> out, Isa isa,
-               ThreadPool& pool) {
+               Executor& pool) {
   const auto reduce = [&](const Rectangle<T>& pixels, T* to) { mean_of<T>(isa, pixels, in.shape().channels, to); };
   detail::pool_map<T>(in, rows, columns, out, reduce, pool);
 }
 
 /// out (N, 1, 1, C) = the mean of each image's map. Threads share out images and channels.
 template <class T>
-void global_mean(TensorView<const T> in, TensorView<T> out, Isa isa, ThreadPool& pool) {
+void global_mean(TensorView<const T> in, TensorView<T> out, Isa isa, Executor& pool) {
   constexpr Index unit = 64;  // channels, a whole number of vectors of any kind
   const Shape& shape = in.shape();
   const Index units = (shape.channels + unit - 1) / unit;

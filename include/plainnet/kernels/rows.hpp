@@ -44,6 +44,12 @@ void pack_rows(Isa isa, const RowGroup<T>& rows, Index depth, Index count, Index
   PLAINNET_DISPATCH(isa, pack_rows<T>(rows, depth, count, height, packed));
 }
 
+/// The same without zeros: what lies behind the rows stays as it is.
+template <class T>
+void place_rows(Isa isa, const RowGroup<T>& rows, Index depth, Index count, Index height, T* packed) {
+  PLAINNET_DISPATCH(isa, place_rows<T>(rows, depth, count, height, packed));
+}
+
 /// Rows of a matrix in memory, row r at data + r · stride.
 template <class T>
 struct MatrixRows final : RowSource<T> {

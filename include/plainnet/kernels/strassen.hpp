@@ -5,7 +5,7 @@
 #include <algorithm>
 
 #include "plainnet/core/aligned.hpp"
-#include "plainnet/core/thread_pool.hpp"
+#include "plainnet/core/executor.hpp"
 #include "plainnet/kernels/matmul.hpp"
 
 namespace plainnet::kernels {
@@ -122,7 +122,7 @@ void multiply_factors(const ScaledProduct<T>& product, const StrassenPlan& plan,
 /// Computes `product`; `memory` grows to what it takes, for the next one too. The result does not depend on the number
 /// of threads.
 template <class T>
-void multiply(const ScaledProduct<T>& product, Isa isa, Index levels, AlignedVector<double>& memory, ThreadPool& pool) {
+void multiply(const ScaledProduct<T>& product, Isa isa, Index levels, AlignedVector<double>& memory, Executor& pool) {
   const StrassenPlan plan(isa, product.rows, product.depth, product.columns, levels, pool.size());
   const Index right_size = plan.products * plan.right_size();
   const auto needed = static_cast<std::size_t>(right_size + pool.size() * plan.scratch_size());

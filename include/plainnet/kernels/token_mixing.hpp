@@ -46,7 +46,7 @@ Index token_mixing_scratch(Index tokens, Index channels, Isa isa) {
 /// shift may be. `scratch` has token_mixing_scratch() elements for each thread of the pool.
 template <class T>
 void mix_tokens(TensorView<const T> in, const T* weight, const Normalization<T>* by, const T* scale, const T* shift,
-                const Epilogue<T>& epilogue, TensorView<T> out, T* scratch, Isa isa, ThreadPool& pool) {
+                const Epilogue<T>& epilogue, TensorView<T> out, T* scratch, Isa isa, Executor& pool) {
   const Index channels = in.shape().channels;
   const Index tokens = in.shape().height * in.shape().width;
   const Index width = matmul_panel_columns<T>(isa);

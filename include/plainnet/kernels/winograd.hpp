@@ -179,7 +179,7 @@ void convolve_part(TensorView<const T> in, const PackedWinograd<T>& packed, cons
 /// their number.
 template <class T>
 void convolve(TensorView<const T> in, const PackedWinograd<T>& packed, const Epilogue<T>& epilogue, TensorView<T> out,
-              T* scratch, ThreadPool& pool) {
+              T* scratch, Executor& pool) {
   pool.run([&](Index thread) {
     convolve_part<T>(in, packed, epilogue, out, scratch + thread * packed.scratch(), pool.size(), thread);
   });
