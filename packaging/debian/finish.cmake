@@ -32,4 +32,7 @@ foreach(component IN LISTS CPACK_COMPONENTS_ALL)
   foreach(man_page IN LISTS man_pages)
     compress(${man_page})
   endforeach()
+  if(EXISTS ${root}/share/zsh/site-functions) # which Debian keeps for zsh itself
+    file(RENAME ${root}/share/zsh/site-functions ${root}/share/zsh/vendor-completions)
+  endif()
 endforeach()

@@ -4,7 +4,7 @@
 #   pkg_config.sh PREFIX BUILD_FOLDER COMPILER VERSION
 set -euo pipefail
 prefix=$1 build=$2 compiler=$3 version=$4
-consumer=$(dirname "${BASH_SOURCE[0]}")/consumer
+consumer=$(realpath "$(dirname "${BASH_SOURCE[0]}")/consumer")
 command -v pkg-config > /dev/null || exit 77
 
 rm -rf "$build"
