@@ -17,7 +17,6 @@ Program<typename Network::Scalar> lower(const Network&, Isa isa, const Shape&) {
   return Program<typename Network::Scalar>(isa);
 }
 
-/// The operations of a folded VanillaNet, its weights packed for `isa`; `input` as for Program.
 template <class T>
 Program<T> lower(const FoldedVanillaNet<T>& network, Isa isa, const Shape& input) {
   Program<T> program(isa, input);

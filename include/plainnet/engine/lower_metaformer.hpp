@@ -121,7 +121,6 @@ class MetaFormerLowering {
 
 }  // namespace detail
 
-/// The operations of a folded MetaFormer, its weights packed for `isa`; `input` as for Program.
 template <class... Mixers>
 auto lower(const FoldedMetaFormer<Mixers...>& network, Isa isa, const Shape& input) {
   using T = typename FoldedMetaFormer<Mixers...>::Scalar;

@@ -82,12 +82,10 @@ Program<typename Network::Scalar> lower_nfnet(Network& network, Isa isa, const S
 
 }  // namespace detail
 
-/// The operations of a folded NFNet, its weights packed for `isa`; `input` as for Program.
 template <class T>
 Program<T> lower(const FoldedNfNet<T>& network, Isa isa, const Shape& input) {
   return detail::lower_nfnet(network, isa, input);
 }
-/// The same for a network that is given up: its weights go as they are packed.
 template <class T>
 Program<T> lower(FoldedNfNet<T>&& network, Isa isa, const Shape& input) {
   return detail::lower_nfnet(network, isa, input);
