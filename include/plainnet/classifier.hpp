@@ -12,12 +12,14 @@
 
 namespace plainnet {
 
+/// How a classifier is made.
 struct ClassifierOptions {
   ModelOptions model = {};
   std::vector<std::string> labels = {};  // one for each class; empty: none
   Index threads = 1;
 };
 
+/// A class and how likely it is.
 struct Prediction {
   Index index = 0;           // of the class
   std::string label;         // empty if there are no labels
@@ -98,6 +100,7 @@ class BasicClassifier {
   BasicEngine<T> engine_;
 };
 
+/// What most users need: float.
 using Classifier = BasicClassifier<float>;
 
 }  // namespace plainnet

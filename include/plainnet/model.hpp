@@ -12,6 +12,7 @@
 
 namespace plainnet {
 
+/// What is to be known of a checkpoint beside its tensors.
 struct ModelOptions {
   std::string variant = {};          // of variants(); empty: told from the tensors
   std::optional<double> slope = {};  // of annealed activations; none: the file's own, else 1

@@ -83,6 +83,7 @@ struct AlignedAllocator {
   bool operator==(const AlignedAllocator&) const { return true; }
 };
 
+/// Its elements begin at a multiple of `alignment` bytes.
 template <class T>
 using AlignedVector = std::vector<T, AlignedAllocator<T>>;
 

@@ -7,6 +7,7 @@
 
 namespace plainnet {
 
+/// Numbers of a layer, row-major, with the extents that the published code gives them.
 template <class T>
 class Parameter {
  public:

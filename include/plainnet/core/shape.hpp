@@ -11,6 +11,7 @@
 
 namespace plainnet {
 
+/// Signed, so that differences and loops that count down are what they seem.
 using Index = std::ptrdiff_t;
 
 namespace detail {
@@ -49,6 +50,7 @@ struct Shape {
   bool operator==(const Shape&) const = default;
 };
 
+/// For instance "(N 1, H 224, W 224, C 3)".
 inline std::string to_string(const Shape& shape) {
   return concatenate("(N ", shape.batch, ", H ", shape.height, ", W ", shape.width, ", C ", shape.channels, ")");
 }
@@ -97,6 +99,7 @@ inline bool same_but_for_trailing_ones(const Extents& a, const Extents& b) {
   return true;
 }
 
+/// For instance "(64, 3, 4, 4)".
 inline std::string to_string(const Extents& extents) {
   std::string text = "(";
   for (std::size_t i = 0; i < extents.rank(); ++i) {

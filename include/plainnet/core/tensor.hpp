@@ -13,6 +13,7 @@
 
 namespace plainnet {
 
+/// Of Eigen, with memory of its own.
 template <class T>
 using RowMajorMatrix = Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 

@@ -36,6 +36,7 @@ struct Padding {
 /// padding before it (ceil, as PyTorch's ceil_mode).
 enum class Rounding { floor, ceil };
 
+/// Which pixels of a map a convolution or a pooling looks at for each pixel of its result.
 struct Window {
   Extent2D kernel = 1;
   Extent2D stride = 1;

@@ -12,6 +12,7 @@
 
 namespace plainnet {
 
+/// How an engine runs.
 struct EngineOptions {
   Index threads = 1;
   Isa isa = chosen_isa();
@@ -236,6 +237,7 @@ class BasicEngine {
   Index macs_ = 0;
 };
 
+/// What most users need: float.
 using Engine = BasicEngine<float>;
 
 /// Packs the weights of a folded network for this machine and plans its memory for `input` (N, H, W, 3). A network that

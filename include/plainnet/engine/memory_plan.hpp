@@ -19,6 +19,7 @@ struct Lifetime {
   bool overlaps(const Lifetime& other) const { return first <= other.last && other.first <= last; }
 };
 
+/// Where each value lies in one piece of memory.
 struct MemoryPlan {
   std::vector<Index> offsets;  // one for each value, in elements, multiples of the granularity
   Index size = 0;              // elements in all

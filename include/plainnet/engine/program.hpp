@@ -22,11 +22,13 @@ namespace plainnet {
 template <class T>
 class Program {
  public:
+  /// An operation and the values that it reads.
   struct Step {
     std::unique_ptr<const Operation<T>> operation;
     Index input;                    // the value that it reads
     std::optional<Index> residual;  // the value that it adds
   };
+  /// A value that is the output of a stage.
   struct Feature {
     std::string name;  // of the published module
     Index value;

@@ -12,6 +12,7 @@
 
 namespace plainnet {
 
+/// Folding is done in double.
 using Vector = std::vector<double>;
 
 /// y = scale · x + shift, channel by channel.

@@ -11,6 +11,7 @@
 
 namespace plainnet {
 
+/// How to fold, not what: the result does not depend on it.
 struct FoldOptions {
   Index threads = 1;
 };

@@ -10,6 +10,7 @@
 
 namespace plainnet {
 
+/// What a fold did, and how far the folded form is from the trained one on a probe input.
 struct FoldReceipt {
   std::vector<Merge> merges;
   Index parameters_before = 0;
@@ -44,6 +45,7 @@ struct BeforeFolding {
   Tensor<T> logits;  // of the probe input
 };
 
+/// Runs the trained form on the probe input; `input` is the shape that multiply-adds are counted for.
 template <class Trained>
 BeforeFolding<typename Trained::Scalar> before_folding(const Trained& trained, const Shape& input, const Shape& probe) {
   using T = typename Trained::Scalar;

@@ -48,6 +48,7 @@ inline Index resized_edge(const Preprocessing& preprocessing) {
   return static_cast<Index>(edge);
 }
 
+/// In pixels.
 struct ImageSize {
   Index width = 0;
   Index height = 0;

@@ -17,6 +17,7 @@
 
 namespace plainnet {
 
+/// How a checkpoint of any kind is read.
 struct CheckpointOptions {
   std::string key = {};  // of a PyTorch checkpoint, see TorchOptions; empty: the usual ones
   SafetensorsLimits safetensors = {};

@@ -14,6 +14,7 @@
 
 namespace plainnet {
 
+/// What a label file may ask for.
 struct LabelLimits {
   std::size_t max_bytes = std::size_t{16} << 20;  ///< of the file
   std::size_t max_labels = 1'000'000;
@@ -50,7 +51,7 @@ inline bool is_utf8(std::string_view text) {
 
 }  // namespace detail
 
-/// Labels in a text that lies in memory; `source` is what errors call it. Lines end with \n or \r\n, the last one may
+/// Labels in a text that lies in memory; `source` is what errors call it. Lines end with `\n` or `\r\n`, the last may
 /// also end with the text; a byte order mark is skipped. Error for an empty line or file, text that is not UTF-8, a
 /// zero byte, and whatever exceeds a limit.
 inline std::vector<std::string> parse_labels(std::string_view text, std::string_view source,

@@ -24,10 +24,12 @@
 
 namespace plainnet {
 
+/// What load() refuses.
 struct LoadOptions {
   bool reject_non_finite = false;  ///< an Error, instead of a line in the report, for a NaN or an infinity
 };
 
+/// What load() found.
 struct LoadReport {
   Index parameters = 0;                 ///< how many were loaded
   std::vector<NumberFormat> formats;    ///< that they were stored in, in the order met

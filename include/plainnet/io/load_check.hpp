@@ -18,6 +18,7 @@
 
 namespace plainnet {
 
+/// A parameter as a network wants it.
 struct NamedExtents {
   std::string name;
   Extents extents;

@@ -29,6 +29,7 @@ enum class NumberFormat : std::uint8_t {
 };
 // clang-format on
 
+/// A format, the name that safetensors gives it and the bits of a number.
 struct NumberFormatInfo {
   NumberFormat format;
   std::string_view name;  // as safetensors spells it
@@ -69,8 +70,10 @@ static_assert(
     }(),
     "The rows of number_formats stand in the order of the enumeration.");
 
+/// The row of a format in number_formats.
 constexpr const NumberFormatInfo& info(NumberFormat format) { return number_formats[static_cast<std::size_t>(format)]; }
 
+/// As safetensors writes it.
 constexpr std::string_view name_of(NumberFormat format) { return info(format).name; }
 
 /// The format of that name, if there is one.

@@ -18,6 +18,7 @@ class PickleMachine;
 /// Names a value of a tree.
 using PickleId = std::uint32_t;
 
+/// What a value of a tree is.
 enum class PickleKind : std::uint8_t {
   none,
   boolean,

@@ -54,6 +54,7 @@ StoredTensor store(const Extents& extents, std::span<const T> values, NumberForm
   return {format, extents, *bytes, bytes};
 }
 
+/// The same for a parameter.
 template <class T>
 StoredTensor store(const Parameter<T>& parameter, NumberFormat format = format_of<T>) {
   return store(parameter.extents(), std::span<const T>(parameter.begin(), parameter.end()), format);
@@ -70,6 +71,7 @@ StoredTensor view_of(const Parameter<T>&&) = delete;
 /// The tensors of a checkpoint by name, in its order. Cheap to copy: the copies share the numbers.
 class StateDict {
  public:
+  /// A tensor and its name.
   struct Entry {
     std::string name;
     StoredTensor tensor;

@@ -42,6 +42,7 @@ struct TorchLimits {
   std::uint64_t expansion_bytes = std::uint64_t{64} << 20;
 };
 
+/// How a PyTorch checkpoint is read.
 struct TorchOptions {
   /// Which entry holds the tensors; dots lead into dictionaries in dictionaries. Empty: the first of
   /// torch_entries that is a dictionary of tensors, else the whole file.

@@ -68,6 +68,7 @@ inline std::uint32_t crc32(std::span<const std::byte> bytes) {
 /// that leave their folder, entries that overlap, bytes that belong to nothing.
 class ZipArchive {
  public:
+  /// A file in the archive.
   struct Entry {
     std::string_view name;
     std::uint64_t size = 0;

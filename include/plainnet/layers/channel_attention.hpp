@@ -110,6 +110,7 @@ struct EfficientChannelAttention {
   }
 };
 
+/// Squeeze and excite, or efficient channel attention.
 template <class T>
 using ChannelAttention = OneOf<SqueezeExcite<T>, EfficientChannelAttention<T>>;
 

@@ -8,6 +8,7 @@
 
 namespace plainnet {
 
+/// Of a convolution.
 struct Conv2dSizes {
   Index in_channels;
   Index out_channels;

@@ -266,6 +266,7 @@ struct FoldedMlpHead {
   }
 };
 
+/// Norm without its scale and bias and mean over the pixels, in the order of the published code, then the classifier.
 template <class T>
 struct FoldedMetaFormerHead {
   using Scalar = T;
@@ -305,6 +306,7 @@ class FoldedMetaFormer {
   using Block = FoldedMetaFormerBlock<Mixer>;
   using T = Scalar;
 
+  /// Stem or downsampling, then blocks.
   struct Stage {
     FoldedDownsampling<T> downsample;  // the stem of stage 0
     std::optional<PositionEmbedding<T>> position;

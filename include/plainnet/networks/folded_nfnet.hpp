@@ -77,6 +77,7 @@ struct FoldedNfBlock {
   }
 };
 
+/// An NFNet whose weights are standardised and hold the gains.
 template <class T>
 class FoldedNfNet {
  public:

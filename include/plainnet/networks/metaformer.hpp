@@ -239,6 +239,7 @@ class MetaFormer {
                 "Each mixer of a MetaFormer must be a Layer of the network's number type: it needs output_shape, macs, "
                 "forward and visit (see plainnet/layers/layer.hpp).");
 
+  /// Stem or downsampling, then blocks.
   struct Stage {
     Downsampling<T> downsample;  // the stem of stage 0
     std::optional<PositionEmbedding<T>> position;

@@ -20,6 +20,7 @@ enum class MetaFormerCode { poolformer, metaformer, timm };  // sail-sg/poolform
 /// bias, also after the stem and before downsampling.
 enum class MetaFormerGeneration { first, baselines };
 
+/// All that tells one MetaFormer from another, weights and number type apart.
 struct MetaFormerConfig {
   std::vector<Index> depths;  // blocks of each stage
   std::vector<Index> widths;
@@ -79,6 +80,7 @@ struct MetaFormerStageNames {
   std::string conv_feature, position_feature, blocks_feature;  // of the modules' outputs; empty: no module of its own
 };
 
+/// Those of a stage, counted from 0, in the code that the configuration names.
 inline MetaFormerStageNames stage_names(const MetaFormerConfig& config, std::size_t stage) {
   if (config.code == MetaFormerCode::poolformer) {
     // One list, "network": blocks, downsampling, (position embedding,) blocks, …

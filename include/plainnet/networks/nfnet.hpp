@@ -13,9 +13,11 @@
 
 namespace plainnet {
 
+/// The activation of all blocks, whichever it is.
 template <class T>
 using NfNonlinearity = OneOf<Relu<T>, Gelu<T>, Silu<T>>;
 
+/// That of a configuration.
 template <class T>
 NfNonlinearity<T> nf_nonlinearity(const NfNetConfig& config) {
   switch (config.activation) {
@@ -25,6 +27,7 @@ NfNonlinearity<T> nf_nonlinearity(const NfNetConfig& config) {
   }
 }
 
+/// That of a configuration, for a map of so many channels; none if it has none.
 template <class T>
 std::optional<ChannelAttention<T>> nf_attention(const NfNetConfig& config, Index channels) {
   switch (config.attention) {
@@ -249,6 +252,7 @@ struct NfBlock {
   }
 };
 
+/// An NFNet as trained, under timm's names.
 template <class T>
 class NfNet {
  public:

@@ -9,6 +9,7 @@
 
 namespace plainnet {
 
+/// The activation of all blocks.
 enum class NfActivation { relu, gelu, silu };
 
 /// What is done between convolutions to keep the variance: γ² · Var(act(x)) = 1 for standard normal x (arXiv
@@ -21,11 +22,13 @@ inline double activation_gamma(NfActivation activation) {
   }
 }
 
+/// The convolutions before the first block.
 enum class NfStem {
   all_3x3,     // the first and the last at stride 2
   pooled_7x7,  // one, at stride 2, then the maximum of 3×3 at stride 2
 };
 
+/// The gates of channels: none, two linear maps, or one convolution over the channels.
 enum class NfAttention { none, squeeze_excite, efficient };
 
 /// One bottleneck block. `beta` = 1 / √(expected variance of its input).

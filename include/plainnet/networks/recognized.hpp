@@ -10,6 +10,7 @@
 
 namespace plainnet {
 
+/// What a checkpoint holds.
 struct Recognized {
   const Variant* variant;  // the row
   NetworkConfig config;    // the row's, with what the file has of its own: classes, input channels, act_num, code

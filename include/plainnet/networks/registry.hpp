@@ -18,6 +18,7 @@
 
 namespace plainnet {
 
+/// The configuration of a network of any family.
 using NetworkConfig = std::variant<VanillaNetConfig, MetaFormerConfig, NfNetConfig>;
 
 /// A network as trained, of any family.
@@ -36,6 +37,7 @@ AnyTrained<T> make_trained(const NetworkConfig& config, double slope = 1.0) {
   return PublishedMetaFormer<T>(std::get<MetaFormerConfig>(config));
 }
 
+/// The same for the folded form.
 template <class T>
 AnyFolded<T> make_folded(const NetworkConfig& config, double slope = 1.0) {
   if (const auto* vanillanet = std::get_if<VanillaNetConfig>(&config)) return FoldedVanillaNet<T>(*vanillanet, slope);
@@ -43,8 +45,10 @@ AnyFolded<T> make_folded(const NetworkConfig& config, double slope = 1.0) {
   return PublishedFoldedMetaFormer<T>(std::get<MetaFormerConfig>(config));
 }
 
+/// Of the weights in a file.
 enum class Form { trained, folded };
 
+/// A row of the table of variants.
 struct Variant {
   std::string name;
   std::string family;
@@ -58,6 +62,7 @@ struct Variant {
   Shape input_shape(Index batch = 1) const { return {batch, preprocessing.size, preprocessing.size, 3}; }
 };
 
+/// All rows of all families.
 inline const std::vector<Variant>& variants() {
   static const std::vector<Variant> all = [] {
     std::vector<Variant> rows;

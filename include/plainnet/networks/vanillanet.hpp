@@ -56,6 +56,7 @@ inline constexpr double vanillanet_eps = 1e-6;
 template <class T>
 using VanillaPool = OneOf<Identity<T>, MaxPool2d<T>, AdaptiveMaxPool2d<T>>;
 
+/// That of a block, counted from 0.
 template <class T>
 VanillaPool<T> vanilla_pool(const VanillaNetConfig& config, std::size_t block) {
   const Index stride = config.strides[block];
@@ -78,6 +79,7 @@ Conv2d<T> pointwise(Index in_channels, Index out_channels) {
 // ---------------------------------------------------------------------------------------------------------------
 // As trained
 
+/// Two 1×1 convolutions with an activation between them that training anneals to the identity, pooling, activation.
 template <class T>
 struct VanillaBlock {
   using Scalar = T;
@@ -115,6 +117,7 @@ struct VanillaBlock {
   }
 };
 
+/// A VanillaNet as trained, under the names of the published code.
 template <class T>
 class VanillaNet {
  public:
@@ -213,6 +216,7 @@ FoldedConv<T> folded_conv(const Conv2dSizes& first, Index out_channels, double s
   return Sequential(Conv2d<T>(first), LeakyRelu<T>(slope), detail::pointwise<T>(first.out_channels, out_channels));
 }
 
+/// One convolution, pooling, activation.
 template <class T>
 struct FoldedVanillaBlock {
   using Scalar = T;
@@ -238,6 +242,7 @@ struct FoldedVanillaBlock {
   }
 };
 
+/// A VanillaNet without batch norms; its annealed activations are left only if their slope is not 1.
 template <class T>
 class FoldedVanillaNet {
  public:
