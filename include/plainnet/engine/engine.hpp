@@ -187,7 +187,7 @@ class BasicEngine {
   Index overwritten_by(Index step, const std::vector<Index>& last) const {
     const auto& [operation, read, residual] = program_->steps()[static_cast<std::size_t>(step)];
     const Overwrites what = operation->overwrites(shapes_[static_cast<std::size_t>(read)], options_.threads);
-    if (what == Overwrites::nothing || residual == read) return 0;
+    if (what == Overwrites::nothing || (what == Overwrites::residual && residual == read)) return 0;
     const Index value = what == Overwrites::input ? read : residual.value_or(0);
     return last[static_cast<std::size_t>(value)] == step ? value : 0;
   }

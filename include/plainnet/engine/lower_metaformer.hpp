@@ -47,8 +47,9 @@ class MetaFormerLowering {
                block.token_mixer.choice());
     const Index between = program_.last_value();
     const bool is_gelu = std::holds_alternative<Gelu<T>>(block.mlp.act.choice());
-    linear(block.mlp.fc1, block.normalize, is_gelu ? kernels::Activation::gelu : kernels::Activation::squared_relu);
-    linear_onto(between, block.res_scale2, block.mlp.fc2);
+    program_.template add_to<MlpOperation<T>>(
+        between, pack_linear(block.mlp.fc1, isa_), pack_linear(block.mlp.fc2, isa_), Norm(block.normalize),
+        is_gelu ? kernels::Activation::gelu : kernels::Activation::squared_relu, numbers_of(block.res_scale2));
   }
 
   void head(const FoldedMetaFormerHead<T>& head) {

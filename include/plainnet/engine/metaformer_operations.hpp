@@ -7,6 +7,7 @@
 
 #include "plainnet/engine/operations.hpp"
 #include "plainnet/kernels/attention.hpp"
+#include "plainnet/kernels/mlp.hpp"
 #include "plainnet/kernels/normalization.hpp"
 #include "plainnet/kernels/pool_mixer.hpp"
 #include "plainnet/kernels/token_mixing.hpp"
@@ -92,6 +93,61 @@ struct LinearOperation final : Operation<T> {
     } else {
       multiply(kernels::MatrixRows<T>(in.data(), packed.depth, packed.depth));
     }
+  }
+};
+
+/// The second half of a block: W2 · act(W1 · normalize(x) + b1) + b2 + scale · residual.
+template <class T>
+struct MlpOperation final : Operation<T> {
+  kernels::PackedMatrix<T> first;
+  kernels::PackedMatrix<T> second;
+  std::optional<Normalize<T>> normalize;
+  kernels::Activation activation;
+  AlignedVector<T> residual_scale;  // (outputs); empty: 1
+
+  MlpOperation(kernels::PackedMatrix<T> first_, kernels::PackedMatrix<T> second_,
+               std::optional<Normalize<T>> normalize_, kernels::Activation activation_,
+               AlignedVector<T> residual_scale_)
+      : first(std::move(first_)),
+        second(std::move(second_)),
+        normalize(normalize_),
+        activation(activation_),
+        residual_scale(std::move(residual_scale_)) {}
+
+  std::string_view name() const override { return "mlp"; }
+  Shape output_shape(const Shape& in) const override {
+    require(in.channels == first.depth, "an MLP of ", first.depth, " inputs was given ", in.channels);
+    return {in.batch, in.height, in.width, second.columns};
+  }
+  Index macs(const Shape& in) const override {
+    return checked_multiply(in.pixels(), checked_multiply(first.columns, first.depth + second.columns));
+  }
+  Index scratch(const Shape& in, Index threads) const override {
+    return checked_add(detail::normalization_scratch(normalize, in), sizes(in).scratch(threads));
+  }
+  Overwrites overwrites(const Shape&, Index) const override { return Overwrites::input; }
+  Index weight_elements() const override {
+    return static_cast<Index>(first.panels.size() + first.bias.size() + second.panels.size() + second.bias.size());
+  }
+
+  void run(TensorView<const T> in, const T* residual, TensorView<T> out, T* scratch, Executor& pool) const override {
+    const kernels::Epilogue<T> epilogue{
+        .residual = residual, .residual_stride = second.columns, .residual_scale = detail::or_null(residual_scale)};
+    const auto run_on = [&](const kernels::RowSource<T>& rows) {
+      kernels::mlp<T>(rows, in.shape().pixels(), first, activation, second, epilogue, out.data(), second.columns,
+                      scratch + detail::normalization_scratch(normalize, in.shape()), pool);
+    };
+    if (normalize) {
+      const auto by = detail::normalization_of(*normalize, in, scratch, first.isa, pool);
+      run_on(kernels::NormalizedRows<T>(in.data(), first.depth, first.depth, by));
+    } else {
+      run_on(kernels::MatrixRows<T>(in.data(), first.depth, first.depth));
+    }
+  }
+
+ private:
+  kernels::MlpSizes<T> sizes(const Shape& in) const {
+    return {in.pixels(), first.depth, first.columns, second.columns};
   }
 };
 

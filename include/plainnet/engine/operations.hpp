@@ -34,7 +34,7 @@ class Operation {
   virtual Index macs(const Shape&) const { return 0; }
   /// Elements of scratch memory that a run on `in` needs.
   virtual Index scratch(const Shape& /*in*/, Index /*threads*/) const { return 0; }
-  /// Where `residual` is not `in`.
+  /// `input` may be the residual too; `residual` is another map than the input.
   virtual Overwrites overwrites(const Shape& /*in*/, Index /*threads*/) const { return Overwrites::nothing; }
   /// Elements of its packed weights.
   virtual Index weight_elements() const { return 0; }

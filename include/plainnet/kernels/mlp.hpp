@@ -1,0 +1,86 @@
+#pragma once
+// Two linear layers with an activation between them, on every row: the hidden rows never leave the caches.
+
+#include <algorithm>
+
+#include "plainnet/kernels/matmul.hpp"
+
+namespace plainnet::kernels {
+
+/// Rows of another source, from row `begin` on.
+template <class T>
+struct RowsFrom final : RowSource<T> {
+  const RowSource<T>& rows;
+  Index begin;
+
+  RowsFrom(const RowSource<T>& rows_, Index begin_) : rows(rows_), begin(begin_) {}
+
+  void pack(Isa isa, Index first, Index count, Index height, T* packed) const override {
+    rows.pack(isa, begin + first, count, height, packed);
+  }
+};
+
+/// What the layers of an MLP are, and how many rows pass through them.
+template <class T>
+struct MlpSizes {
+  Index rows;
+  Index inputs;
+  Index hidden;
+  Index outputs;
+
+  /// Rows that pass both layers at a time: their hidden values stay in L2.
+  Index rows_at_once() const {
+    constexpr Index bytes = 1 << 17;
+    return std::clamp<Index>(bytes / (hidden * static_cast<Index>(sizeof(T))), 3 * matmul_most_rows, 336);
+  }
+
+  /// Whether threads take portions of rows through both layers, or all go through the first and then the second. The
+  /// weights pass once for each portion, so they must be small; and a hidden map that L2 holds gains nothing.
+  bool is_fused(Index threads) const {
+    constexpr Index most_weights = (1 << 20) / static_cast<Index>(sizeof(T));
+    constexpr Index least_map = (1 << 20) / static_cast<Index>(sizeof(T));
+    return hidden * (inputs + outputs) <= most_weights && rows * hidden >= least_map &&
+           rows >= 4 * threads * rows_at_once();
+  }
+
+  /// Elements of scratch memory for all threads together.
+  Index scratch(Index threads) const {
+    const Index hidden_rows = is_fused(threads) ? checked_multiply(threads, rows_at_once()) : rows;
+    return checked_add(checked_multiply(hidden_rows, hidden),
+                       checked_multiply(threads, std::max(matmul_scratch<T>(inputs), matmul_scratch<T>(hidden))));
+  }
+};
+
+/// out (row_count, second.columns) = second(act(first(rows) + bias)) + bias + scale · residual. `scratch` has as many
+/// elements as MlpSizes says. The result depends neither on the number of threads nor on whether the layers are fused.
+/// `out` may be where the rows come from.
+template <class T>
+void mlp(const RowSource<T>& rows, Index row_count, const PackedView<T>& first, Activation activation,
+         const PackedView<T>& second, const Epilogue<T>& epilogue, T* out, Index out_stride, T* scratch,
+         Executor& pool) {
+  const MlpSizes<T> sizes{row_count, first.depth, first.columns, second.columns};
+  const Index hidden_size = sizes.hidden;
+  const Epilogue<T> between{.activation = activation};
+  if (!sizes.is_fused(pool.size())) {
+    T* const rest = scratch + row_count * hidden_size;
+    multiply<T>(rows, row_count, first, between, scratch, hidden_size, rest, pool);
+    const MatrixRows<T> hidden(scratch, hidden_size, hidden_size);
+    return multiply<T>(hidden, row_count, second, epilogue, out, out_stride, rest, pool);
+  }
+  const Index at_once = sizes.rows_at_once();
+  const Index scratch_size = sizes.scratch(pool.size()) / pool.size();
+  pool.run([&](Index thread) {
+    T* const hidden = scratch + thread * scratch_size;
+    T* const rest = hidden + at_once * hidden_size;
+    const Range mine = part_of(row_count, pool.size(), thread);
+    for (Index begin = mine.begin; begin < mine.end; begin += at_once) {
+      const Range portion{0, std::min(at_once, mine.end - begin)};
+      multiply_part<T>(RowsFrom<T>(rows, begin), portion, first, {0, first.panel_count()}, between, hidden, hidden_size,
+                       rest);
+      multiply_part<T>(MatrixRows<T>(hidden, hidden_size, hidden_size), portion, second, {0, second.panel_count()},
+                       epilogue.from(begin, 0), out + begin * out_stride, out_stride, rest);
+    }
+  });
+}
+
+}  // namespace plainnet::kernels
