@@ -27,7 +27,8 @@ Then two processes load one each and run on the same input: latency
 agree, nothing is timed.  They take turns; the other one waits without using
 the processors, which for ONNX Runtime's threads takes a while.  A turn begins
 with a run that is not counted, for the caches still hold what the other used.
-What the machine can do at most is measured with every turn.
+What the machine can do at most is measured with every turn, and
+shares of it are medians over the turns.
 
 Prints a table of medians: of the times of all runs, and of the ratios, ONNX
 Runtime's time over ours, of the turns, since what disturbs a machine mostly
@@ -311,20 +312,27 @@ def compare(options, variant, files, threads, batch):
 
     ratios = [statistics.median(b["ms"]) / statistics.median(a["ms"])
               for a, b in zip(ours, theirs)]
-    peak = max(peak["gflops"] for peak in peaks)
     gflop = 2 * peaks[0]["macs"] / 1e9
+
+    def share_of_peak(turns):
+        """Of what the machine could do in the same turn."""
+        return statistics.median(
+            gflop / statistics.median(turn["ms"]) * 1e3 / peak["gflops"]
+            for turn, peak in zip(turns, peaks))
+
     return {"model": variant["name"], "threads": threads, "batch": batch,
             "height": side, "width": side, "gmacs": gflop / 2,
             "published_top1": variant["published_top1"],
             "peer": "ONNX Runtime " + options.version,
-            "isa": peaks[0]["isa"], "peak_gflops": peak,
+            "isa": peaks[0]["isa"],
+            "peak_gflops": statistics.median(p["gflops"] for p in peaks),
             "median_ms": median(ours), "peer_median_ms": median(theirs),
             "best_turn_ms": best(ours), "peer_best_turn_ms": best(theirs),
             "ratio": statistics.median(ratios),
             "least_ratio": min(ratios), "most_ratio": max(ratios),
             "cpu_ms": cpu(ours), "peer_cpu_ms": cpu(theirs),
-            "share_of_peak": gflop / median(ours) * 1e3 / peak,
-            "peer_share_of_peak": gflop / median(theirs) * 1e3 / peak,
+            "share_of_peak": share_of_peak(ours),
+            "peer_share_of_peak": share_of_peak(theirs),
             "difference": difference,
             "runs": sum(len(turn["ms"]) for turn in ours),
             "peer_runs": sum(len(turn["ms"]) for turn in theirs)}
