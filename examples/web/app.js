@@ -149,6 +149,7 @@ function acceptDrops() {
 }
 
 $('clear').addEventListener('click', clear);
+$('dismiss').addEventListener('click', () => view.showProblem(''));
 $('reset').addEventListener('click', () => attempt(async () => {
   $('variant').value = '';
   await openDigits();

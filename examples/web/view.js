@@ -60,7 +60,7 @@ export function showNoAnswer(predictions) {
   $('best-label').textContent = '–';
   $('best-label').classList.remove('long');
   $('best-probability').textContent = '';
-  $('time').textContent = '\u00a0';
+  $('time').textContent = '';
   const seen = $('seen');
   seen.getContext('2d').clearRect(0, 0, seen.width, seen.height);
   if (predictions.length > 0) setBars(predictions, null);
@@ -92,7 +92,7 @@ export function showModel(name, { variant, folded, classes, size, macs, ms, nonF
 }
 
 export function showProblem(text) {
-  $('problem').hidden = text === '';
+  $('problem-box').hidden = text === '';
   $('problem').textContent = text;
 }
 

@@ -17,12 +17,20 @@ import traceback
 
 from webdriver import Browser
 
+
+
+def arc(middle, radius, begin, end):
+    """Clockwise around (0, middle), in degrees from the top."""
+    angles = [math.radians(begin + (end - begin) * i / 20) for i in range(21)]
+    return [(radius * math.sin(angle), middle - radius * math.cos(angle)) for angle in angles]
+
+
 # Strokes of digits, from the middle of the board in tenths of its width.
 DIGITS = {
-    "0": [[(2 * math.sin(2 * math.pi * i / 24), -3 * math.cos(2 * math.pi * i / 24)) for i in range(25)]],
+    "0": [[(0.8 * x, y) for x, y in arc(0, 3, 0, 360)]],
     "1": [[(-1.2, -1.8), (0.2, -3), (0.2, 3)]],
     "2": [[(-1.6, -1.8), (-1.2, -2.7), (0, -3), (1.3, -2.6), (1.6, -1.5), (1, 0), (-1.6, 3), (1.9, 3)]],
-    "3": [[(-1.6, -2.6), (0, -3), (1.5, -2.4), (1.4, -0.9), (0, -0.1), (1.6, 0.8), (1.6, 2.2), (0, 3), (-1.7, 2.5)]],
+    "3": [[(1.25 * x, y) for x, y in arc(-1.5, 1.5, -60, 180) + arc(1.5, 1.5, 0, 240)]],
     "4": [[(0.2, -3), (-1.9, 0.8), (1.9, 0.8)], [(0.9, -1), (0.7, 3)]],
     "7": [[(-1.8, -2.8), (1.8, -2.8), (-0.4, 3)], [(-1, 0), (1.3, 0)]],
 }
@@ -69,7 +77,7 @@ class Page:
             raise AssertionError(f"{error}; but {self.best()}, problem: {self.problem()}") from None
 
     def problem(self):
-        return self.browser.text("#problem") if self.browser.run("return !problem.hidden") else ""
+        return self.browser.text("#problem") if self.browser.run("return !document.getElementById('problem-box').hidden") else ""
 
     def wait_for_problem(self, text):
         self.browser.wait_for(f"the problem {text!r}", lambda: self.problem() != "", 10)
@@ -152,6 +160,11 @@ def shows_what_the_library_says_of_hostile_models(page):
     page.browser.drop([page.picture("6")])
     page.wait_for_best("6")
     expect(page.problem(), "", "problem after the next file")
+    page.browser.drop([("empty.safetensors", b"")])
+    page.wait_for_problem("empty.safetensors: neither a safetensors file nor a PyTorch checkpoint but an empty one; a "
+                          "failed download?")
+    page.browser.click("#dismiss")
+    expect(page.problem(), "", "problem that was closed")
 
 
 @test
@@ -189,7 +202,7 @@ def loads_a_model_under_the_name_of_a_variant(page):
 
 @test
 def controls_have_names_and_the_page_fits_a_phone(page):
-    for element in page.browser.find_all("button, select, input, canvas[role]"):
+    for element in page.browser.find_all(":is(button, select, input, canvas[role]):not([hidden] *)"):
         expect(page.browser.accessible_name(element).strip() != "", True, "a control with a name")
     page.browser.command("Emulation.setDeviceMetricsOverride", width=320, height=640, deviceScaleFactor=2, mobile=True)
     try:
@@ -234,7 +247,8 @@ def text_stands_out_in_light_and_dark(page):
 
 def take_screenshots(page, folder):
     folder.mkdir(parents=True, exist_ok=True)
-    sizes = {"wide": (1120, 760, 1, False), "phone": (390, 1280, 2, True)}
+    page.browser.command("Emulation.setScrollbarsHidden", hidden=True)
+    sizes = {"wide": (1120, 930, 1, False), "phone": (390, 1280, 2, True)}
     for size, (width, height, scale, mobile) in sizes.items():
         page.browser.command("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=scale,
                              mobile=mobile)
