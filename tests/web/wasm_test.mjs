@@ -129,6 +129,25 @@ const tests = {
       refusal((name) => ['classify', '--labels', name, pictures[0]], 'two.txt', wrong));
   },
 
+  // More than a 32-bit index holds. Weights of zero, so every class is as likely as the others.
+  'runs a network of billions of multiply-adds'() {
+    const golden = JSON.parse(fs.readFileSync(new URL('../data/golden/vanillanet_5.json', import.meta.url)));
+    let end = 0;
+    const tensors = golden.tensors.map(([tensor, shape]) => {
+      const begin = end;
+      end += 2 * shape.reduce((product, extent) => product * extent, 1);
+      return [tensor, { dtype: 'F16', shape, data_offsets: [begin, end] }];
+    });
+    const header = Buffer.from(JSON.stringify(Object.fromEntries(tensors)));
+    const length = Buffer.alloc(8);
+    length.writeBigUInt64LE(BigInt(header.length));
+    const { variant, macs } = plainnet.openModel('zeros', Buffer.concat([length, header, Buffer.alloc(end)]));
+    assert.equal(variant, 'vanillanet_5');
+    assert.ok(macs > 5e9, `${macs} multiply-adds`);
+    plainnet.decode('7.png', fs.readFileSync(pictures[15]));
+    assert.ok(Math.abs(plainnet.classify(1)[0].probability - 0.001) < epsilon);
+  },
+
   'keeps the model when the next one is refused'() {
     plainnet.openModel('digits.safetensors', weights);
     plainnet.decode('7.png', fs.readFileSync(pictures[15]));

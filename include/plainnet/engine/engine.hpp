@@ -58,7 +58,7 @@ class BasicEngine {
                 " reads a value that comes later");
       }
       const Shape in = shapes_[static_cast<std::size_t>(read)];
-      macs_ = checked_add(macs_, operation->macs(in));
+      macs_ = add_counts(macs_, operation->macs(in));
       scratch = std::max(scratch, operation->scratch(in, options.threads));
       shapes_.push_back(operation->output_shape(in));
       require(!residual || shapes_[static_cast<std::size_t>(*residual)] == shapes_.back(),
@@ -74,7 +74,7 @@ class BasicEngine {
   Isa isa() const { return program_->isa(); }
 
   /// Multiply-adds of one run.
-  Index macs() const { return macs_; }
+  Count macs() const { return macs_; }
 
   /// Bytes of packed weights, shared by all engines of this program.
   Index weight_bytes() const {
@@ -158,7 +158,7 @@ class BasicEngine {
   std::vector<Shape> shapes_;  // of value i
   MemoryPlan plan_;            // of value i + 1
   Index workspace_elements_ = 0;
-  Index macs_ = 0;
+  Count macs_ = 0;
 };
 
 using Engine = BasicEngine<float>;

@@ -66,8 +66,8 @@ struct LinearOperation final : Operation<T> {
     require(in.channels == packed.depth, "a linear layer of ", packed.depth, " inputs was given ", in.channels);
     return {in.batch, in.height, in.width, packed.columns};
   }
-  Index macs(const Shape& in) const override {
-    return checked_multiply(in.pixels(), checked_multiply(packed.depth, packed.columns));
+  Count macs(const Shape& in) const override {
+    return multiply_counts(in.pixels(), multiply_counts(packed.depth, packed.columns));
   }
   Index scratch(const Shape& in, Index threads) const override {
     return checked_add(detail::normalization_scratch(normalize, in),
@@ -168,9 +168,9 @@ struct AttentionOperation final : Operation<T> {
     require(in.channels % (3 * head_dim) == 0, "attention of ", head_dim, " channels a head was given ", in.channels);
     return {in.batch, in.height, in.width, in.channels / 3};
   }
-  Index macs(const Shape& in) const override {
-    const Index tokens = checked_multiply(in.height, in.width);
-    return checked_multiply(checked_multiply(in.batch, checked_multiply(tokens, tokens)), 2 * (in.channels / 3));
+  Count macs(const Shape& in) const override {
+    const Count tokens = multiply_counts(in.height, in.width);
+    return multiply_counts(multiply_counts(in.batch, multiply_counts(tokens, tokens)), 2 * (in.channels / 3));
   }
   Index scratch(const Shape& in, Index threads) const override {
     return checked_multiply(kernels::attention_scratch<T>(in.height * in.width, head_dim, isa), threads);
@@ -207,7 +207,7 @@ struct TokenMixingOperation final : Operation<T> {
             in.width, ": this network works at one size of image only");
     return in;
   }
-  Index macs(const Shape& in) const override { return checked_multiply(in.elements(), tokens); }
+  Count macs(const Shape& in) const override { return multiply_counts(in.elements(), tokens); }
   Index scratch(const Shape& in, Index threads) const override {
     return checked_add(detail::normalization_scratch(normalize, in),
                        checked_multiply(kernels::token_mixing_scratch<T>(tokens, in.channels, isa), threads));
@@ -266,7 +266,7 @@ struct MixerOperation final : Operation<typename M::Scalar> {
       : mixer(std::move(mixer_)), after(std::move(after_)), residual_scale(std::move(residual_scale_)) {}
 
   Shape output_shape(const Shape& in) const override { return mixer.output_shape(in); }
-  Index macs(const Shape& in) const override { return mixer.macs(in); }
+  Count macs(const Shape& in) const override { return mixer.macs(in); }
   void run(TensorView<const T> in, const T* residual, TensorView<T> out, T*, ThreadPool&) const override {
     const Tensor<T> mixed = mixer.forward(in);
     const Index channels = in.shape().channels;
