@@ -65,7 +65,8 @@ inline BmpHeader read_bmp_header(std::span<const std::byte> file) {
   require(os2 || (size >= 40 && size <= 124), "the header has ", size, " bytes, expected 12 or 40 to 124");
 
   const auto extent = [&]() -> std::int64_t {
-    return os2 ? reader.little_endian(2) : static_cast<std::int32_t>(reader.little_endian(4));
+    if (os2) return reader.little_endian(2);
+    return static_cast<std::int32_t>(reader.little_endian(4));
   };
   header.width = extent_from(extent());
   const std::int64_t height = extent();
