@@ -117,8 +117,9 @@ PLAINNET_EXPORT(plainnet_free) void free_memory(std::byte* memory) { std::free(m
 
 /// The names of all variants.
 PLAINNET_EXPORT(plainnet_variants) const char* list_variants() {
-  return attempt(
-      [] { return list(plainnet::variants(), [](const plainnet::Variant& variant) { return json_text(variant.name); }); });
+  return attempt([] {
+    return list(plainnet::variants(), [](const plainnet::Variant& variant) { return json_text(variant.name); });
+  });
 }
 
 /// A checkpoint of any kind, trained or folded. `variant` is empty: told from the tensors. Where it cannot be used, the
@@ -132,8 +133,8 @@ const char* open_model(std::byte* data, std::size_t size, const char* name, cons
     loaded = std::make_unique<Loaded>(model);
     labels.clear();
     const auto& engine = loaded->classifier.engine();
-    return R"({"variant":)" + json_text(model.variant().name) + R"(,"folded":)" + (model.is_folded() ? "true" : "false") +
-           R"(,"classes":)" + std::to_string(classes()) + R"(,"size":)" +
+    return R"({"variant":)" + json_text(model.variant().name) + R"(,"folded":)" +
+           (model.is_folded() ? "true" : "false") + R"(,"classes":)" + std::to_string(classes()) + R"(,"size":)" +
            std::to_string(loaded->classifier.preprocessing().size) + R"(,"macs":)" + std::to_string(engine.macs()) +
            R"(,"nonFinite":)" + list(loaded->classifier.load_report().non_finite, json_text) + '}';
   });
