@@ -26,7 +26,7 @@ double disagreement(const Folded& network) {
                              expected.matrix().cwiseAbs().maxCoeff());
 }
 
-void count_work(benchmark::State& state, Index macs) {
+void count_work(benchmark::State& state, Count macs) {
   state.counters["GMAC"] = static_cast<double>(macs) * 1e-9;
   state.counters["FLOP/s"] =
       benchmark::Counter(2.0 * static_cast<double>(macs), benchmark::Counter::kIsIterationInvariantRate);

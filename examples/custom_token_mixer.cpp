@@ -23,7 +23,7 @@ struct FourierMixer {
   using Scalar = float;
 
   plainnet::Shape output_shape(const plainnet::Shape& in) const { return in; }
-  plainnet::Index macs(const plainnet::Shape&) const { return 0; }
+  plainnet::Count macs(const plainnet::Shape&) const { return 0; }
 
   plainnet::Tensor<float> forward(plainnet::TensorView<const float> in) const {
     plainnet::Tensor<float> out(in.shape());

@@ -2,10 +2,10 @@
 // A picture in, the likeliest classes out: the lines that most users need.
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <cstdint>
 
+#include "plainnet/core/bit_cast.hpp"
 #include "plainnet/engine/engine.hpp"
 #include "plainnet/image/preprocess.hpp"
 #include "plainnet/model.hpp"
@@ -43,7 +43,7 @@ inline std::vector<Prediction> top_predictions(std::span<const float> probabilit
   // Without the sign, the bits of numbers as integers are in the order of the numbers, and NaN is above them all.
   std::vector<Index> keys;
   for (const float probability : probabilities)
-    keys.push_back(-Index{std::bit_cast<std::uint32_t>(probability) & 0x7FFFFFFFu});
+    keys.push_back(-static_cast<Index>(detail::bit_cast<std::uint32_t>(probability) & 0x7FFFFFFFu));
   std::vector<Prediction> predictions;
   for (const std::size_t i : ascending(keys, top)) {
     predictions.push_back({static_cast<Index>(i), labels.empty() ? std::string() : labels[i], probabilities[i]});

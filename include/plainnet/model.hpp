@@ -1,13 +1,13 @@
 #pragma once
 // From a checkpoint's file to a network, as trained or folded, of whatever family it holds.
 
-#include <charconv>
 #include <filesystem>
 #include <optional>
 
 #include "plainnet/fold/fold.hpp"
 #include "plainnet/io/checkpoint.hpp"
 #include "plainnet/io/load.hpp"
+#include "plainnet/io/real_text.hpp"
 #include "plainnet/networks/recognize.hpp"
 
 namespace plainnet {
@@ -44,10 +44,8 @@ inline std::optional<double> stored_slope(const StateDict& tensors) {
   const auto entry = tensors.metadata.find(std::string(slope_key));
   if (entry == tensors.metadata.end()) return std::nullopt;
   const std::string& text = entry->second;
-  double slope = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), slope);
-  require(error == std::errc() && end == text.data() + text.size(), tensors.source, ": ", slope_key, " is '",
-          printable(text), "', not a number");
+  const std::optional<double> slope = parse_real(text);
+  require(slope.has_value(), tensors.source, ": ", slope_key, " is '", printable(text), "', not a number");
   return slope;
 }
 
@@ -123,9 +121,7 @@ StateDict describe_folded(StateDict tensors, const Folded& network, const std::s
   tensors.metadata["format"] = "pt";
   if constexpr (requires { network.slope(); }) {
     if (network.slope() != 1.0) {
-      char text[32];
-      const auto [end, error] = std::to_chars(text, text + sizeof text, network.slope());
-      tensors.metadata[std::string(detail::slope_key)] = std::string(text, end);
+      tensors.metadata[std::string(detail::slope_key)] = detail::write_real(network.slope());
     }
   }
   if constexpr (requires { network.config().code; }) {

@@ -1,3 +1,5 @@
+#include <limits>
+
 #include <gtest/gtest.h>
 
 #include "plainnet/core/shape.hpp"
@@ -88,6 +90,14 @@ TEST(Extents, RefuseNegativeAndTooManyDimensions) {
 TEST(Extents, RefuseMoreElementsThanCanBeCounted) {
   EXPECT_THROW((Extents{Index{1} << 32, Index{1} << 32}.elements()), Error);
   EXPECT_EQ((Extents{0, largest, largest}.elements()), 0);
+}
+
+TEST(Counts, HoldBillionsWhereverAnIndexCannot) {
+  EXPECT_EQ(multiply_counts(3'000'000'000, 3), 9'000'000'000);
+  EXPECT_EQ(add_counts(3'000'000'000, 3'000'000'000), 6'000'000'000);
+  EXPECT_THROW(multiply_counts(Count{1} << 62, 2), Error);
+  EXPECT_THROW(add_counts(std::numeric_limits<Count>::max(), 1), Error);
+  EXPECT_THROW(multiply_counts(-1, 2), Error);
 }
 
 }  // namespace

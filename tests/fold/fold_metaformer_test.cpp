@@ -141,7 +141,7 @@ struct ProductMixer {
   Parameter<double> weight{{1}};
 
   Shape output_shape(const Shape& in) const { return in; }
-  Index macs(const Shape& in) const { return in.elements(); }
+  Count macs(const Shape& in) const { return in.elements(); }
   Tensor<double> forward(TensorView<const double> in) const {
     Tensor<double> out(in.shape());
     for (Index p = 0; p < in.matrix().rows(); ++p) {

@@ -16,7 +16,7 @@ struct Scale {
   Parameter<float> counter{Extents{}};
 
   Shape output_shape(const Shape& in) const { return in; }
-  Index macs(const Shape& in) const { return in.elements(); }
+  Count macs(const Shape& in) const { return in.elements(); }
   Tensor<float> forward(TensorView<const float> in) const { return Tensor<float>(in.shape()); }
 
   template <class Self, class Visitor>
@@ -43,7 +43,7 @@ struct WithoutVisit {
   using Scalar = float;
 
   Shape output_shape(const Shape& in) const { return in; }
-  Index macs(const Shape&) const { return 0; }
+  Count macs(const Shape&) const { return 0; }
   Tensor<float> forward(TensorView<const float> in) const { return Tensor<float>(in.shape()); }
 };
 

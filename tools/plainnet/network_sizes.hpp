@@ -32,7 +32,7 @@ namespace program {
 
 struct NetworkSizes {
   Index parameters;
-  Index macs;
+  Count macs;
 };
 
 template <class Network>

@@ -3,9 +3,11 @@
 
 #include <array>
 #include <cstddef>
+#include <cstdint>
 #include <initializer_list>
 #include <string>
 #include <string_view>
+#include <type_traits>
 
 #include "plainnet/core/error.hpp"
 
@@ -14,9 +16,12 @@ namespace plainnet {
 /// Signed, so that differences and loops that count down are what they seem.
 using Index = std::ptrdiff_t;
 
+/// Of multiply-adds, of which a run takes billions, also where an Index has 32 bits. Else it is an Index.
+using Count = std::conditional_t<(sizeof(Index) >= sizeof(std::int64_t)), Index, std::int64_t>;
+
 namespace detail {
 
-[[noreturn]] inline void refuse_sizes(Index a, std::string_view operation, Index b) {
+[[noreturn]] inline void refuse_sizes(Count a, std::string_view operation, Count b) {
   fail(a < 0 || b < 0 ? "negative size: " : "size overflow: ", a, operation, b);
 }
 
@@ -27,6 +32,20 @@ inline Index checked_multiply(Index a, Index b) {
   Index product = 0;
   if (a < 0 || b < 0 || __builtin_mul_overflow(a, b, &product)) detail::refuse_sizes(a, " times ", b);
   return product;
+}
+
+/// a · b for counts, an Error instead of an overflow.
+inline Count multiply_counts(Count a, Count b) {
+  Count product = 0;
+  if (a < 0 || b < 0 || __builtin_mul_overflow(a, b, &product)) detail::refuse_sizes(a, " times ", b);
+  return product;
+}
+
+/// a + b for counts, an Error instead of an overflow.
+inline Count add_counts(Count a, Count b) {
+  Count sum = 0;
+  if (a < 0 || b < 0 || __builtin_add_overflow(a, b, &sum)) detail::refuse_sizes(a, " plus ", b);
+  return sum;
 }
 
 /// a + b for sizes, an Error instead of an overflow.

@@ -28,7 +28,7 @@ struct StepInfo {
   std::string_view name;  // of the operation
   Shape input;
   Shape output;
-  Index macs;  // of one run
+  Count macs;  // of one run
   Index weight_bytes;
 };
 
@@ -80,7 +80,7 @@ class BasicEngine {
                 " reads a value that comes later");
       }
       const Shape in = shapes_[static_cast<std::size_t>(read)];
-      macs_ = checked_add(macs_, operation->macs(in));
+      macs_ = add_counts(macs_, operation->macs(in));
       scratch = std::max(scratch, operation->scratch(in, options.threads));
       shapes_.push_back(operation->output_shape(in));
       require(!residual || shapes_[static_cast<std::size_t>(*residual)] == shapes_.back(),
@@ -96,7 +96,7 @@ class BasicEngine {
   Isa isa() const { return program_->isa(); }
 
   /// Multiply-adds of one run.
-  Index macs() const { return macs_; }
+  Count macs() const { return macs_; }
 
   /// Bytes of packed weights, shared by all engines of this program.
   Index weight_bytes() const {
@@ -234,7 +234,7 @@ class BasicEngine {
   std::vector<std::size_t> places_;  // of value i + 1, in the plan
   MemoryPlan plan_;
   Index workspace_elements_ = 0;
-  Index macs_ = 0;
+  Count macs_ = 0;
 };
 
 /// What most users need: float.

@@ -68,8 +68,8 @@ struct LinearOperation final : Operation<T> {
     require(in.channels == packed.depth, "a linear layer of ", packed.depth, " inputs was given ", in.channels);
     return {in.batch, in.height, in.width, packed.columns};
   }
-  Index macs(const Shape& in) const override {
-    return checked_multiply(in.pixels(), checked_multiply(packed.depth, packed.columns));
+  Count macs(const Shape& in) const override {
+    return multiply_counts(in.pixels(), multiply_counts(packed.depth, packed.columns));
   }
   Index scratch(const Shape& in, Index threads) const override {
     return checked_add(detail::normalization_scratch(normalize, in),
@@ -119,8 +119,8 @@ struct MlpOperation final : Operation<T> {
     require(in.channels == first.depth, "an MLP of ", first.depth, " inputs was given ", in.channels);
     return {in.batch, in.height, in.width, second.columns};
   }
-  Index macs(const Shape& in) const override {
-    return checked_multiply(in.pixels(), checked_multiply(first.columns, first.depth + second.columns));
+  Count macs(const Shape& in) const override {
+    return multiply_counts(in.pixels(), multiply_counts(first.columns, first.depth + second.columns));
   }
   Index scratch(const Shape& in, Index threads) const override {
     return checked_add(detail::normalization_scratch(normalize, in), sizes(in).scratch(threads));
@@ -230,9 +230,9 @@ struct AttentionOperation final : Operation<T> {
     require(in.channels % (3 * head_dim) == 0, "attention of ", head_dim, " channels a head was given ", in.channels);
     return {in.batch, in.height, in.width, in.channels / 3};
   }
-  Index macs(const Shape& in) const override {
-    const Index tokens = checked_multiply(in.height, in.width);
-    return checked_multiply(checked_multiply(in.batch, checked_multiply(tokens, tokens)), 2 * (in.channels / 3));
+  Count macs(const Shape& in) const override {
+    const Count tokens = multiply_counts(in.height, in.width);
+    return multiply_counts(multiply_counts(in.batch, multiply_counts(tokens, tokens)), 2 * (in.channels / 3));
   }
   Index scratch(const Shape& in, Index threads) const override {
     return checked_multiply(kernels::attention_scratch<T>(in.height * in.width, head_dim, isa), threads);
@@ -270,7 +270,7 @@ struct TokenMixingOperation final : Operation<T> {
             in.width, ": this network works at one size of image only");
     return in;
   }
-  Index macs(const Shape& in) const override { return checked_multiply(in.elements(), tokens); }
+  Count macs(const Shape& in) const override { return multiply_counts(in.elements(), tokens); }
   Index scratch(const Shape& in, Index threads) const override {
     return checked_add(detail::normalization_scratch(normalize, in),
                        checked_multiply(kernels::token_mixing_scratch<T>(tokens, in.channels, isa), threads));
@@ -332,7 +332,7 @@ struct MixerOperation final : Operation<typename M::Scalar> {
 
   std::string_view name() const override { return "mixer"; }
   Shape output_shape(const Shape& in) const override { return mixer.output_shape(in); }
-  Index macs(const Shape& in) const override { return mixer.macs(in); }
+  Count macs(const Shape& in) const override { return mixer.macs(in); }
   void run(TensorView<const T> in, const T* residual, TensorView<T> out, T*, Executor&) const override {
     const Tensor<T> mixed = mixer.forward(in);
     const Index channels = in.shape().channels;

@@ -48,8 +48,8 @@ struct SqueezeExciteOperation final : Operation<T> {
     require(in.channels == fc1.depth, "a squeeze-excite of ", fc1.depth, " channels was given ", in.channels);
     return in;
   }
-  Index macs(const Shape& in) const override {
-    return checked_multiply(in.batch, 2 * checked_multiply(fc1.depth, fc1.columns));
+  Count macs(const Shape& in) const override {
+    return multiply_counts(in.batch, 2 * multiply_counts(fc1.depth, fc1.columns));
   }
   Index scratch(const Shape& in, Index threads) const override {
     return checked_add(checked_multiply(in.batch, 2 * fc1.depth + fc1.columns),

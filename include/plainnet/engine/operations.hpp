@@ -31,7 +31,7 @@ class Operation {
   /// Error if it cannot take `in`.
   virtual Shape output_shape(const Shape& in) const = 0;
   /// Multiply-adds.
-  virtual Index macs(const Shape&) const { return 0; }
+  virtual Count macs(const Shape&) const { return 0; }
   /// Elements of scratch memory that a run on `in` needs.
   virtual Index scratch(const Shape& /*in*/, Index /*threads*/) const { return 0; }
   /// `input` may be the residual too; `residual` is another map than the input.
@@ -57,9 +57,7 @@ struct ConvolutionOperation final : Operation<T> {
     return plainnet::output_shape(convolved_shape(in), {.kernel = packed.pool, .stride = packed.pool},
                                   packed.out_channels);
   }
-  Index macs(const Shape& in) const override {
-    return checked_multiply(convolved_shape(in).elements(), packed.depth());
-  }
+  Count macs(const Shape& in) const override { return multiply_counts(convolved_shape(in).elements(), packed.depth()); }
   Index scratch(const Shape&, Index threads) const override { return checked_multiply(packed.scratch(), threads); }
   Overwrites overwrites(const Shape&, Index) const override { return Overwrites::residual; }
   Index weight_elements() const override {
@@ -96,8 +94,8 @@ struct WinogradOperation final : Operation<T> {
     return plainnet::output_shape(in, packed.window(), packed.out_channels);
   }
   /// Those of the convolution, not the fewer that are done.
-  Index macs(const Shape& in) const override {
-    return checked_multiply(output_shape(in).elements(), 9 * packed.group_in());
+  Count macs(const Shape& in) const override {
+    return multiply_counts(output_shape(in).elements(), 9 * packed.group_in());
   }
   Index scratch(const Shape&, Index threads) const override { return checked_multiply(packed.scratch(), threads); }
   Overwrites overwrites(const Shape&, Index) const override { return Overwrites::residual; }
@@ -123,9 +121,9 @@ struct DepthwiseOperation final : Operation<T> {
             in.channels);
     return in;
   }
-  Index macs(const Shape& in) const override {
+  Count macs(const Shape& in) const override {
     const Index side = 2 * packed.reach + 1;
-    return checked_multiply(in.elements(), side * side);
+    return multiply_counts(in.elements(), side * side);
   }
   Overwrites overwrites(const Shape& in, Index threads) const override {
     return kernels::depthwise_works_in_place(packed, in.width, threads) ? Overwrites::input : Overwrites::nothing;

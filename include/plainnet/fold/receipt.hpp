@@ -16,8 +16,8 @@ struct FoldReceipt {
   Index parameters_before = 0;
   Index parameters_after = 0;
   Shape input;  // that multiply-adds are counted for
-  Index macs_before = 0;
-  Index macs_after = 0;
+  Count macs_before = 0;
+  Count macs_after = 0;
   Shape probe;                      // shape of the random input that both forms ran on
   double largest_difference = 0.0;  // of a logit; NaN if there is one
   double largest_logit = 0.0;
@@ -40,7 +40,7 @@ template <class T>
 struct BeforeFolding {
   Index parameters;
   Shape input;
-  Index macs;
+  Count macs;
   Shape probe;
   Tensor<T> logits;  // of the probe input
 };

@@ -64,12 +64,13 @@ inline BmpHeader read_bmp_header(std::span<const std::byte> file) {
   const bool os2 = size == 12;
   require(os2 || (size >= 40 && size <= 124), "the header has ", size, " bytes, expected 12 or 40 to 124");
 
-  const auto extent = [&]() -> Index {
-    return os2 ? Index{reader.little_endian(2)} : Index{static_cast<std::int32_t>(reader.little_endian(4))};
+  const auto extent = [&]() -> std::int64_t {
+    if (os2) return reader.little_endian(2);
+    return static_cast<std::int32_t>(reader.little_endian(4));
   };
-  header.width = extent();
-  const Index height = extent();
-  header.height = height < 0 ? -height : height;
+  header.width = extent_from(extent());
+  const std::int64_t height = extent();
+  header.height = extent_from(height < 0 ? -height : height);
   header.top_down = height < 0;
   reader.skip(2);  // planes, always 1
   header.bits = reader.little_endian(2);

@@ -62,8 +62,8 @@ inline JpegStructure read_jpeg_structure(std::span<const std::byte> file) {
     } else if (marker == 0xc0 || marker == 0xc1 || marker == 0xc2) {  // SOF, start of frame: sequential, progressive
       require(jpeg.width == 0, "it has two frames");
       segment.skip(1);  // bits a sample
-      jpeg.height = segment.big_endian(2);
-      jpeg.width = segment.big_endian(2);
+      jpeg.height = static_cast<Index>(segment.big_endian(2));
+      jpeg.width = static_cast<Index>(segment.big_endian(2));
     } else if (marker >= 0xc0 && marker <= 0xcf && marker != 0xc8 && marker != 0xcc) {  // all other SOF
       fail("lossless, hierarchical and arithmetic-coded JPEG is not supported; save it as ordinary JPEG or PNG");
     }

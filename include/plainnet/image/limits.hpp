@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <string_view>
 
 #include "plainnet/core/error.hpp"
@@ -24,6 +25,12 @@ namespace detail {
 inline void check_file_size(std::uintmax_t bytes, const ImageLimits& limits, std::string_view name) {
   const std::uintmax_t most = std::min<std::uintmax_t>(limits.max_bytes, 0x7fffffff);
   require(bytes <= most, name, ": has ", bytes, " bytes; at most ", most, " are read (ImageLimits::max_bytes)");
+}
+
+/// Width or height as a header says it; on a 32-bit machine, what no Index can hold becomes the largest, far beyond every
+/// limit.
+inline Index extent_from(std::int64_t number) {
+  return static_cast<Index>(std::min<std::int64_t>(number, std::numeric_limits<Index>::max()));
 }
 
 inline void check_dimensions(Index width, Index height, const ImageLimits& limits) {

@@ -11,6 +11,7 @@
 #include "plainnet/core/error.hpp"
 #include "plainnet/core/shape.hpp"
 #include "plainnet/image/byte_reader.hpp"
+#include "plainnet/image/limits.hpp"
 
 namespace plainnet::detail {
 
@@ -59,8 +60,8 @@ inline PngStructure read_png_structure(std::span<const std::byte> file) {
 
     if (type == "IHDR") {
       require(length == 13, "the header chunk has ", length, " bytes, expected 13");
-      png.width = content.big_endian(4);
-      png.height = content.big_endian(4);
+      png.width = extent_from(content.big_endian(4));
+      png.height = extent_from(content.big_endian(4));
       png.bits = content.byte();
     } else if (type == "PLTE") {
       require(png.palette == 0, "it has two palettes");

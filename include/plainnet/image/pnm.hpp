@@ -48,8 +48,8 @@ inline Image read_pnm(std::span<const std::byte> file, const ImageLimits& limits
   ByteReader reader(file);
   reader.skip(1);
   const std::size_t channels = reader.byte() == '6' ? 3 : 1;
-  const Index width = read_pnm_number(reader);
-  const Index height = read_pnm_number(reader);
+  const Index width = extent_from(read_pnm_number(reader));
+  const Index height = extent_from(read_pnm_number(reader));
   const std::uint32_t maximum = read_pnm_number(reader);
   check_dimensions(width, height, limits);
   require(maximum > 0 && maximum < 65536, "the largest sample is said to be ", maximum, ", expected 1 to 65535");

@@ -53,7 +53,7 @@ class AtomicFile {
     errno = 0;
     if (std::fwrite(bytes.data(), 1, bytes.size(), file_.get()) != bytes.size()) give_up();
   }
-  void write(std::string_view text) { write(std::as_bytes(std::span(text))); }
+  void write(std::string_view text) { write(std::as_bytes(std::span(text.data(), text.size()))); }
 
   /// The last step: closes, then puts the file in place.
   void commit() {

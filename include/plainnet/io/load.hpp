@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -13,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "plainnet/core/bit_cast.hpp"
 #include "plainnet/core/error.hpp"
 #include "plainnet/core/parameter.hpp"
 #include "plainnet/core/shape.hpp"
@@ -54,7 +54,7 @@ bool all_finite(std::span<const T> values) {
   using Bits = std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>;
   constexpr Bits infinity = sizeof(T) == 4 ? Bits{0xFF} << 23 : static_cast<Bits>(std::uint64_t{0x7FF} << 52);
   Bits largest = 0;
-  for (T value : values) largest = std::max(largest, static_cast<Bits>(std::bit_cast<Bits>(value) << 1));
+  for (T value : values) largest = std::max(largest, static_cast<Bits>(bit_cast<Bits>(value) << 1));
   return largest < static_cast<Bits>(infinity << 1);
 }
 

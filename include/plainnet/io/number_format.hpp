@@ -12,6 +12,7 @@
 #include <string_view>
 #include <type_traits>
 
+#include "plainnet/core/bit_cast.hpp"
 #include "plainnet/core/error.hpp"
 #include "plainnet/core/shape.hpp"
 
@@ -127,14 +128,14 @@ inline float float_from_half(std::uint16_t half) {
     bits += (127u - 15u) << 23;
   } else {
     // Subnormal, normal as a float; computed without subnormal floats, which a program may have switched off.
-    bits = std::bit_cast<std::uint32_t>(static_cast<float>(magnitude) * 0x1p-24f);
+    bits = detail::bit_cast<std::uint32_t>(static_cast<float>(magnitude) * 0x1p-24f);
   }
-  return std::bit_cast<float>(sign | bits);
+  return detail::bit_cast<float>(sign | bits);
 }
 
 /// bfloat16, the upper half of a float.
 inline float float_from_bfloat16(std::uint16_t bits) {
-  return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16);
+  return detail::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16);
 }
 
 namespace detail {
@@ -147,7 +148,7 @@ std::uint16_t round_to_16_bits(double value) {
   constexpr int bias = (1 << (exponent_bits - 1)) - 1;
   constexpr std::uint32_t infinity = ((1u << exponent_bits) - 1) << fraction_bits;
 
-  const auto bits = std::bit_cast<std::uint64_t>(value);
+  const auto bits = detail::bit_cast<std::uint64_t>(value);
   const auto sign = static_cast<std::uint32_t>(bits >> 63) << 15;
   const std::uint64_t magnitude = bits & ~(std::uint64_t{1} << 63);
   std::uint64_t fraction = magnitude & ((std::uint64_t{1} << 52) - 1);

@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
@@ -17,6 +16,7 @@
 #include <utility>
 #include <vector>
 
+#include "plainnet/core/bit_cast.hpp"
 #include "plainnet/core/error.hpp"
 #include "plainnet/io/byte_cursor.hpp"
 #include "plainnet/io/json_cursor.hpp"
@@ -199,7 +199,7 @@ class PickleMachine {
     std::uint64_t bits = 0;
     for (const std::byte byte : take(8)) bits = bits << 8 | std::to_integer<std::uint64_t>(byte);
     const PickleId id = make(Kind::real);
-    node(id).real = std::bit_cast<double>(bits);
+    node(id).real = bit_cast<double>(bits);
     push(id);
   }
 

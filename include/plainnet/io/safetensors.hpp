@@ -40,7 +40,7 @@ inline std::string_view find_header(std::string_view file, std::string_view sour
     if (condition) return;
     // A length can look like anything; with a '{' behind it, it is one.
     const bool has_header = file.size() > 8 && file[8] == '{';
-    const std::string_view guess = has_header ? "" : guess_kind(std::as_bytes(std::span(file)));
+    const std::string_view guess = has_header ? "" : guess_kind(std::as_bytes(std::span(file.data(), file.size())));
     if (!guess.empty()) fail(source, ": not a safetensors file but ", guess);
     fail(source, ": ", parts..., "; not a safetensors file, or truncated?");
   };

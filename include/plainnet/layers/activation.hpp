@@ -15,7 +15,7 @@ struct ElementwiseLayer {
   using Scalar = T;
 
   Shape output_shape(const Shape& in) const { return in; }
-  Index macs(const Shape&) const { return 0; }
+  Count macs(const Shape&) const { return 0; }
 
   Tensor<T> forward(TensorView<const T> in) const {
     Tensor<T> out(in.shape());

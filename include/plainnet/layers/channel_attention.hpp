@@ -44,7 +44,7 @@ struct SqueezeExcite {
     fc1.output_shape(in);
     return in;
   }
-  Index macs(const Shape& in) const {
+  Count macs(const Shape& in) const {
     const Shape mean = GlobalAvgPool2d<T>{}.output_shape(in);
     return fc1.macs(mean) + fc2.macs(fc1.output_shape(mean));
   }
@@ -84,7 +84,7 @@ struct EfficientChannelAttention {
 
   Shape output_shape(const Shape& in) const { return in; }
   /// Not counted, as in the published counts: some 5 for each channel, a hundred-thousandth of a network's.
-  Index macs(const Shape&) const { return 0; }
+  Count macs(const Shape&) const { return 0; }
 
   /// (N, 1, 1, C)
   Tensor<T> gates(TensorView<const T> in) const {

@@ -29,7 +29,7 @@ struct IgnoreEverything {
 ///
 ///   using Scalar = T                             the type of its numbers
 ///   Shape output_shape(const Shape& in) const    the shape of its result; Error if it cannot take `in`
-///   Index macs(const Shape& in) const            multiply-adds of one run on `in`
+///   Count macs(const Shape& in) const            multiply-adds of one run on `in`
 ///   Tensor<T> forward(TensorView<const T> in) const
 ///   template <class Self, class Visitor>
 ///   static void visit(Self& self, Visitor&& visitor)
@@ -39,7 +39,7 @@ template <class L, class T>
 concept Layer = std::copyable<L> && requires(L& layer, const L& constant, const Shape& shape, TensorView<const T> in) {
   requires std::same_as<typename L::Scalar, T>;
   { constant.output_shape(shape) } -> std::same_as<Shape>;
-  { constant.macs(shape) } -> std::same_as<Index>;
+  { constant.macs(shape) } -> std::convertible_to<Count>;
   { constant.forward(in) } -> std::same_as<Tensor<T>>;
   L::visit(layer, detail::IgnoreEverything{});
   L::visit(constant, detail::IgnoreEverything{});

@@ -28,7 +28,7 @@ class Linear {
     require(in.channels == in_channels(), "a linear layer of ", in_channels(), " inputs was given ", in.channels);
     return {in.batch, in.height, in.width, out_channels()};
   }
-  Index macs(const Shape& in) const { return checked_multiply(in.pixels(), weight.size()); }
+  Count macs(const Shape& in) const { return multiply_counts(in.pixels(), weight.size()); }
 
   Tensor<T> forward(TensorView<const T> in) const {
     Tensor<T> out(output_shape(in.shape()));

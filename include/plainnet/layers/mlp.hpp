@@ -19,7 +19,7 @@ struct Mlp {
   Linear<T> fc2;
 
   Shape output_shape(const Shape& in) const { return fc2.output_shape(fc1.output_shape(in)); }
-  Index macs(const Shape& in) const { return fc1.macs(in) + fc2.macs(fc1.output_shape(in)); }
+  Count macs(const Shape& in) const { return fc1.macs(in) + fc2.macs(fc1.output_shape(in)); }
 
   Tensor<T> forward(TensorView<const T> in) const {
     Tensor<T> x = fc1.forward(in);
@@ -50,7 +50,7 @@ struct MlpHead {
       : fc1(channels, 4 * channels), norm(4 * channels, NormOver::channels, eps), fc2(4 * channels, classes) {}
 
   Shape output_shape(const Shape& in) const { return fc2.output_shape(fc1.output_shape(in)); }
-  Index macs(const Shape& in) const { return fc1.macs(in) + fc2.macs(fc1.output_shape(in)); }
+  Count macs(const Shape& in) const { return fc1.macs(in) + fc2.macs(fc1.output_shape(in)); }
 
   Tensor<T> forward(TensorView<const T> in) const {
     Tensor<T> x = fc1.forward(in);

@@ -36,7 +36,7 @@ class BatchNorm2d {
   }
 
   /// None: published counts leave normalisation out.
-  Index macs(const Shape&) const { return 0; }
+  Count macs(const Shape&) const { return 0; }
 
   Tensor<T> forward(TensorView<const T> in) const {
     Tensor<T> out(output_shape(in.shape()));
@@ -76,7 +76,7 @@ struct Normalize {
   }
 
   /// None: published counts leave normalisation out.
-  Index macs(const Shape&) const { return 0; }
+  Count macs(const Shape&) const { return 0; }
 
   Tensor<T> forward(TensorView<const T> in) const {
     Tensor<T> out(output_shape(in.shape()));
@@ -120,7 +120,7 @@ class LayerNorm {
     require(in.channels == channels(), "a norm of ", channels(), " channels was given ", in.channels);
     return normalize.output_shape(in);
   }
-  Index macs(const Shape& in) const { return normalize.macs(in); }
+  Count macs(const Shape& in) const { return normalize.macs(in); }
 
   Tensor<T> forward(TensorView<const T> in) const {
     output_shape(in.shape());

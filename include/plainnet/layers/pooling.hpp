@@ -15,7 +15,7 @@ template <class T>
 struct PoolingLayer {
   using Scalar = T;
 
-  Index macs(const Shape&) const { return 0; }
+  Count macs(const Shape&) const { return 0; }
 
   template <class Self, class Visitor>
   static void visit(Self&, Visitor&&) {}

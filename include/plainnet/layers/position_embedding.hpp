@@ -23,7 +23,7 @@ class PositionEmbedding {
             ": this network works at one size of image only");
     return in;
   }
-  Index macs(const Shape&) const { return 0; }
+  Count macs(const Shape&) const { return 0; }
 
   Tensor<T> forward(TensorView<const T> in) const {
     Tensor<T> out(output_shape(in.shape()));

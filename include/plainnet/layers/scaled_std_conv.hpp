@@ -45,7 +45,7 @@ class ScaledStdConv2d {
             " channels was given ", in.channels);
     return plainnet::output_shape(in, window_, out_channels());
   }
-  Index macs(const Shape& in) const { return checked_multiply(output_shape(in).pixels(), weight.size()); }
+  Count macs(const Shape& in) const { return multiply_counts(output_shape(in).pixels(), weight.size()); }
 
   Tensor<T> forward(TensorView<const T> in) const { return standardized().forward(in); }
 

@@ -48,8 +48,8 @@ class Sequential {
     return shape;
   }
 
-  Index macs(Shape shape) const {
-    Index total = 0;
+  Count macs(Shape shape) const {
+    Count total = 0;
     std::apply([&](const auto&... layer) { ((total += layer.macs(shape), shape = layer.output_shape(shape)), ...); },
                layers_);
     return total;
@@ -106,8 +106,8 @@ class OneOf {
   Shape output_shape(const Shape& in) const {
     return std::visit([&](const auto& layer) { return layer.output_shape(in); }, choice_);
   }
-  Index macs(const Shape& in) const {
-    return std::visit([&](const auto& layer) { return layer.macs(in); }, choice_);
+  Count macs(const Shape& in) const {
+    return std::visit([&](const auto& layer) -> Count { return layer.macs(in); }, choice_);
   }
   template <class T>
   Tensor<T> forward(TensorView<const T> in) const {

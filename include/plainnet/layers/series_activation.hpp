@@ -60,7 +60,7 @@ class SeriesActivation {
       : weight({channels, 1, 2 * n + 1, 2 * n + 1}), bn(channels, eps) {}
 
   Shape output_shape(const Shape& in) const { return bn.output_shape(in); }
-  Index macs(const Shape& in) const { return checked_multiply(in.pixels(), weight.size()); }
+  Count macs(const Shape& in) const { return multiply_counts(in.pixels(), weight.size()); }
 
   Tensor<T> forward(TensorView<const T> in) const { return bn.forward(detail::sum_of_shifted_relus(in, weight)); }
 
@@ -90,7 +90,7 @@ class FoldedSeriesActivation {
     require(in.channels == channels(), "a series activation of ", channels(), " channels was given ", in.channels);
     return in;
   }
-  Index macs(const Shape& in) const { return checked_multiply(in.pixels(), weight.size()); }
+  Count macs(const Shape& in) const { return multiply_counts(in.pixels(), weight.size()); }
 
   Tensor<T> forward(TensorView<const T> in) const {
     Tensor<T> out = detail::sum_of_shifted_relus(in, weight);

@@ -44,7 +44,7 @@ struct PoolMixer {
   AvgPool2d<T> pool{Window{.kernel = 3, .padding = 1}, /*count_include_pad=*/false};
 
   Shape output_shape(const Shape& in) const { return pool.output_shape(in); }
-  Index macs(const Shape&) const { return 0; }
+  Count macs(const Shape&) const { return 0; }
 
   Tensor<T> forward(TensorView<const T> in) const {
     Tensor<T> out = pool.forward(in);
@@ -84,11 +84,11 @@ Tensor<T> attend(const Tensor<T>& qkv, Index head_dim, double scale) {
 
 /// Both linear maps, and a product with head_dim terms for each pair of tokens, twice.
 template <class T>
-Index attention_macs(const Shape& in, const Linear<T>& qkv, const Linear<T>& proj) {
-  const Index tokens = checked_multiply(in.height, in.width);
-  const Index pairs = checked_multiply(in.batch, checked_multiply(tokens, tokens));
+Count attention_macs(const Shape& in, const Linear<T>& qkv, const Linear<T>& proj) {
+  const Count tokens = multiply_counts(in.height, in.width);
+  const Count pairs = multiply_counts(in.batch, multiply_counts(tokens, tokens));
   const Shape between{in.batch, in.height, in.width, proj.in_channels()};
-  return qkv.macs(in) + checked_multiply(2 * pairs, proj.in_channels()) + proj.macs(between);
+  return qkv.macs(in) + multiply_counts(2 * pairs, proj.in_channels()) + proj.macs(between);
 }
 
 }  // namespace detail
@@ -118,7 +118,7 @@ class Attention {
     return in;
   }
 
-  Index macs(const Shape& in) const { return detail::attention_macs(in, qkv, proj); }
+  Count macs(const Shape& in) const { return detail::attention_macs(in, qkv, proj); }
 
   Tensor<T> forward(TensorView<const T> in) const {
     return proj.forward(detail::attend(qkv.forward(in), head_dim, scale));
@@ -159,7 +159,7 @@ class SpatialMixing {
             in.width, ": this network works at one size of image only");
     return in;
   }
-  Index macs(const Shape& in) const { return checked_multiply(in.elements(), tokens()); }
+  Count macs(const Shape& in) const { return multiply_counts(in.elements(), tokens()); }
 
   Tensor<T> forward(TensorView<const T> in) const {
     Tensor<T> out(output_shape(in.shape()));
@@ -201,7 +201,7 @@ struct SepConv {
 
   Shape output_shape(const Shape& in) const { return pwconv2.output_shape(pwconv1.output_shape(in)); }
 
-  Index macs(const Shape& in) const {
+  Count macs(const Shape& in) const {
     const Shape between = pwconv1.output_shape(in);
     return pwconv1.macs(in) + dwconv.macs(between) + pwconv2.macs(between);
   }

@@ -32,7 +32,7 @@ class AffineMixer {
   }
 
   Shape output_shape(const Shape& in) const { return mixer.output_shape(in); }
-  Index macs(const Shape& in) const { return mixer.macs(in); }
+  Count macs(const Shape& in) const { return mixer.macs(in); }
 
   Tensor<T> forward(TensorView<const T> in) const {
     Tensor<T> x(in.shape());
@@ -72,7 +72,7 @@ class FoldedAttention {
     qkv.output_shape(in);
     return in;
   }
-  Index macs(const Shape& in) const { return detail::attention_macs(in, qkv, proj); }
+  Count macs(const Shape& in) const { return detail::attention_macs(in, qkv, proj); }
 
   Tensor<T> forward(TensorView<const T> in) const { return proj.forward(detail::attend(qkv.forward(in), head_dim, 1)); }
 
@@ -100,7 +100,7 @@ struct FoldedSepConv {
         pwconv2(sizes.pwconv2.in_channels(), sizes.pwconv2.out_channels(), /*with_bias=*/false) {}
 
   Shape output_shape(const Shape& in) const { return pwconv2.output_shape(pwconv1.output_shape(in)); }
-  Index macs(const Shape& in) const {
+  Count macs(const Shape& in) const {
     const Shape between = pwconv1.output_shape(in);
     return pwconv1.macs(in) + dwconv.macs(between) + pwconv2.macs(between);
   }
@@ -157,7 +157,7 @@ struct FoldedMlp {
         fc2(4 * config.widths[stage], config.widths[stage]) {}
 
   Shape output_shape(const Shape& in) const { return fc2.output_shape(fc1.output_shape(in)); }
-  Index macs(const Shape& in) const { return fc1.macs(in) + fc2.macs(fc1.output_shape(in)); }
+  Count macs(const Shape& in) const { return fc1.macs(in) + fc2.macs(fc1.output_shape(in)); }
 
   Tensor<T> forward(TensorView<const T> in) const {
     Tensor<T> x = fc1.forward(in);
@@ -192,7 +192,7 @@ struct FoldedMetaFormerBlock {
         res_scale2(res_scale1) {}
 
   Shape output_shape(const Shape& in) const { return mlp.output_shape(token_mixer.output_shape(in)); }
-  Index macs(const Shape& in) const { return token_mixer.macs(in) + mlp.macs(in); }
+  Count macs(const Shape& in) const { return token_mixer.macs(in) + mlp.macs(in); }
 
   Tensor<T> forward(TensorView<const T> in) const {
     const Tensor<T> x = branch(in, token_mixer, res_scale1);
@@ -234,7 +234,7 @@ struct FoldedDownsampling {
   }
 
   Shape output_shape(const Shape& in) const { return conv.output_shape(in); }
-  Index macs(const Shape& in) const { return conv.macs(in); }
+  Count macs(const Shape& in) const { return conv.macs(in); }
 
   Tensor<T> forward(TensorView<const T> in) const {
     Tensor<T> x = pre_norm ? conv.forward(pre_norm->forward(in)) : conv.forward(in);
@@ -252,7 +252,7 @@ struct FoldedMlpHead {
   Linear<T> fc2;
 
   Shape output_shape(const Shape& in) const { return fc2.output_shape(fc1.output_shape(in)); }
-  Index macs(const Shape& in) const { return fc1.macs(in) + fc2.macs(fc1.output_shape(in)); }
+  Count macs(const Shape& in) const { return fc1.macs(in) + fc2.macs(fc1.output_shape(in)); }
 
   Tensor<T> forward(TensorView<const T> in) const {
     const Tensor<T> x = SquaredRelu<T>{}.forward(fc1.forward(in));
@@ -280,7 +280,7 @@ struct FoldedMetaFormerHead {
       : normalize(trained.norm.normalize), norm_first(trained.norm_first), fc(zeros(trained.fc)) {}
 
   Shape output_shape(const Shape& in) const { return fc.output_shape(GlobalAvgPool2d<T>{}.output_shape(in)); }
-  Index macs(const Shape& in) const { return fc.macs(GlobalAvgPool2d<T>{}.output_shape(in)); }
+  Count macs(const Shape& in) const { return fc.macs(GlobalAvgPool2d<T>{}.output_shape(in)); }
 
   Tensor<T> forward(TensorView<const T> in) const {
     const GlobalAvgPool2d<T> mean;
@@ -336,7 +336,7 @@ class FoldedMetaFormer {
 
   /// Shape of the logits: (N, 1, 1, classes).
   Shape output_shape(const Shape& in) const { return detail::metaformer_output_shape(*this, in); }
-  Index macs(const Shape& in) const { return detail::metaformer_macs(*this, in); }
+  Count macs(const Shape& in) const { return detail::metaformer_macs(*this, in); }
 
   /// As MetaFormer::forward.
   template <class Observer = detail::IgnoreFeatures>

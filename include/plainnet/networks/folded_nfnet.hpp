@@ -22,7 +22,7 @@ struct FoldedGates {
   FoldedGates(ChannelAttention<T> attention_) : attention(std::move(attention_)), gain(Extents{}) {}
 
   Shape output_shape(const Shape& in) const { return attention.output_shape(in); }
-  Index macs(const Shape& in) const { return attention.macs(in); }
+  Count macs(const Shape& in) const { return attention.macs(in); }
   Tensor<T> forward(TensorView<const T> in) const {
     Tensor<T> gates = gates_of(attention, in);
     gates.matrix() *= gain[0];
@@ -49,7 +49,7 @@ struct FoldedNfBlock {
   std::optional<FoldedGates<T>> attn_last;
 
   Shape output_shape(const Shape& in) const { return detail::nf_block_shape(*this, in); }
-  Index macs(const Shape& in) const { return detail::nf_block_macs(*this, in); }
+  Count macs(const Shape& in) const { return detail::nf_block_macs(*this, in); }
 
   Tensor<T> forward(TensorView<const T> in, const NfNonlinearity<T>& act) const {
     const Tensor<T> activated = act.forward(in);
@@ -112,7 +112,7 @@ class FoldedNfNet {
 
   /// Shape of the logits: (N, 1, 1, classes).
   Shape output_shape(const Shape& in) const { return detail::nfnet_output_shape(*this, in); }
-  Index macs(const Shape& in) const { return detail::nfnet_macs(*this, in); }
+  Count macs(const Shape& in) const { return detail::nfnet_macs(*this, in); }
 
   /// As NfNet::forward.
   template <class Observer = detail::IgnoreFeatures>

@@ -59,7 +59,7 @@ struct MetaFormerBlock {
 
   Shape output_shape(const Shape& in) const { return mlp.output_shape(token_mixer.output_shape(in)); }
 
-  Index macs(const Shape& in) const { return token_mixer.macs(in) + mlp.macs(in); }
+  Count macs(const Shape& in) const { return token_mixer.macs(in) + mlp.macs(in); }
 
   Tensor<T> forward(TensorView<const T> in) const {
     Tensor<T> x = branch(in, norm1, token_mixer, layer_scale1, res_scale1);
@@ -119,7 +119,7 @@ struct Downsampling {
   }
 
   Shape output_shape(const Shape& in) const { return conv.output_shape(in); }
-  Index macs(const Shape& in) const { return conv.macs(in); }
+  Count macs(const Shape& in) const { return conv.macs(in); }
 
   Tensor<T> forward(TensorView<const T> in) const {
     Tensor<T> x = pre_norm ? conv.forward(pre_norm->forward(in)) : conv.forward(in);
@@ -142,7 +142,7 @@ struct MetaFormerHead {
         fc(classifier(config)) {}
 
   Shape output_shape(const Shape& in) const { return fc.output_shape(GlobalAvgPool2d<T>{}.output_shape(in)); }
-  Index macs(const Shape& in) const { return fc.macs(GlobalAvgPool2d<T>{}.output_shape(in)); }
+  Count macs(const Shape& in) const { return fc.macs(GlobalAvgPool2d<T>{}.output_shape(in)); }
 
   Tensor<T> forward(TensorView<const T> in) const {
     const GlobalAvgPool2d<T> mean;
@@ -192,8 +192,8 @@ Shape metaformer_output_shape(const Network& network, Shape shape) {
 }
 
 template <class Network>
-Index metaformer_macs(const Network& network, Shape shape) {
-  Index total = 0;
+Count metaformer_macs(const Network& network, Shape shape) {
+  Count total = 0;
   for (const auto& stage : network.stages) {
     total += stage.downsample.macs(shape);
     shape = stage.downsample.output_shape(shape);
@@ -266,7 +266,7 @@ class MetaFormer {
 
   /// Shape of the logits: (N, 1, 1, classes).
   Shape output_shape(const Shape& in) const { return detail::metaformer_output_shape(*this, in); }
-  Index macs(const Shape& in) const { return detail::metaformer_macs(*this, in); }
+  Count macs(const Shape& in) const { return detail::metaformer_macs(*this, in); }
 
   /// `in` (N, H, W, 3), normalised; logits (N, 1, 1, classes). `observe(name, map)` sees what the published code's
   /// modules give: of every stage, in sail-sg/poolformer of downsampling and position embedding too.

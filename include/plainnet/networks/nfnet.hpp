@@ -46,7 +46,7 @@ struct GainedActivation {
   double gain;
 
   Shape output_shape(const Shape& in) const { return in; }
-  Index macs(const Shape&) const { return 0; }
+  Count macs(const Shape&) const { return 0; }
   Tensor<T> forward(TensorView<const T> in) const {
     Tensor<T> out = act.forward(in);
     out.matrix() *= static_cast<T>(gain);
@@ -85,8 +85,8 @@ Shape nfnet_output_shape(const Network& network, const Shape& in) {
 }
 
 template <class Network>
-Index nfnet_macs(const Network& network, const Shape& in) {
-  Index total = 0;
+Count nfnet_macs(const Network& network, const Shape& in) {
+  Count total = 0;
   Shape shape = in;
   for (const auto& conv : network.stem) {
     total += conv.macs(shape);
@@ -140,8 +140,8 @@ void visit_nfnet(Self& self, Visitor&& visitor) {
 
 /// Multiply-adds of a block: its convolutions one after the other, its shortcut, its gates.
 template <class Block>
-Index nf_block_macs(const Block& block, const Shape& in) {
-  Index total = block.downsample ? block.downsample->macs(in) : 0;
+Count nf_block_macs(const Block& block, const Shape& in) {
+  Count total = block.downsample ? block.downsample->macs(in) : 0;
   Shape shape = in;
   const auto add = [&](const auto& layer) {
     total += layer.macs(shape);
@@ -177,7 +177,7 @@ struct NfDownsampling {
   }
 
   Shape output_shape(const Shape& in) const { return conv.output_shape(pool ? pool->output_shape(in) : in); }
-  Index macs(const Shape& in) const { return conv.macs(pool ? pool->output_shape(in) : in); }
+  Count macs(const Shape& in) const { return conv.macs(pool ? pool->output_shape(in) : in); }
   Tensor<T> forward(TensorView<const T> in) const { return pool ? conv.forward(pool->forward(in)) : conv.forward(in); }
 
   template <class Self, class Visitor>
@@ -217,7 +217,7 @@ struct NfBlock {
   }
 
   Shape output_shape(const Shape& in) const { return detail::nf_block_shape(*this, in); }
-  Index macs(const Shape& in) const { return detail::nf_block_macs(*this, in); }
+  Count macs(const Shape& in) const { return detail::nf_block_macs(*this, in); }
 
   Tensor<T> forward(TensorView<const T> in, const GainedActivation<T>& act) const {
     Tensor<T> activated = act.forward(in);
@@ -290,7 +290,7 @@ class NfNet {
 
   /// Shape of the logits: (N, 1, 1, classes).
   Shape output_shape(const Shape& in) const { return detail::nfnet_output_shape(*this, in); }
-  Index macs(const Shape& in) const { return detail::nfnet_macs(*this, in); }
+  Count macs(const Shape& in) const { return detail::nfnet_macs(*this, in); }
 
   /// `in` (N, H, W, 3), normalised; logits (N, 1, 1, classes). `observe(name, map)` sees the output of every stage.
   template <class Observer = detail::IgnoreFeatures>

@@ -99,7 +99,7 @@ struct VanillaBlock {
 
   Shape output_shape(const Shape& in) const { return pool.output_shape(conv2.output_shape(in)); }
 
-  Index macs(const Shape& in) const { return conv1.macs(in) + conv2.macs(in) + act.macs(output_shape(in)); }
+  Count macs(const Shape& in) const { return conv1.macs(in) + conv2.macs(in) + act.macs(output_shape(in)); }
 
   Tensor<T> forward(TensorView<const T> in) const {
     Tensor<T> x = conv1.forward(in);
@@ -157,9 +157,9 @@ class VanillaNet {
     return cls2.output_shape(cls1.output_shape(shape));
   }
 
-  Index macs(const Shape& in) const {
+  Count macs(const Shape& in) const {
     Shape shape = stem1.output_shape(in);
-    Index total = stem1.macs(in) + stem2.macs(shape);
+    Count total = stem1.macs(in) + stem2.macs(shape);
     for (const auto& stage : stages) {
       total += stage.macs(shape);
       shape = stage.output_shape(shape);
@@ -227,7 +227,7 @@ struct FoldedVanillaBlock {
 
   Shape output_shape(const Shape& in) const { return pool.output_shape(conv.output_shape(in)); }
 
-  Index macs(const Shape& in) const { return conv.macs(in) + act.macs(output_shape(in)); }
+  Count macs(const Shape& in) const { return conv.macs(in) + act.macs(output_shape(in)); }
 
   Tensor<T> forward(TensorView<const T> in) const {
     Tensor<T> x = conv.forward(in);
@@ -283,8 +283,8 @@ class FoldedVanillaNet {
     return cls.output_shape(shape);
   }
 
-  Index macs(const Shape& in) const {
-    Index total = stem.macs(in);
+  Count macs(const Shape& in) const {
+    Count total = stem.macs(in);
     Shape shape = stem.output_shape(in);
     for (const auto& stage : stages) {
       total += stage.macs(shape);
