@@ -418,7 +418,8 @@ TEST(Engine, RefusesAWorkspaceThatIsNotItsOwn) {
   expect_refused(of_two_threads, "two threads");
   Workspace<float> more_maps(own.size(), own.size(), std::make_unique<ThreadPool>(1));  // no place for scratch memory
   expect_refused(more_maps, "another division");
-  Workspace<float> more_threads(own.size(), own.maps_size(), std::make_unique<ThreadPool>(2));  // no place for the second one's scratch memory
+  Workspace<float> more_threads(own.size(), own.maps_size(),
+                                std::make_unique<ThreadPool>(2));  // no place for the second one's scratch memory
   expect_refused(more_threads, "more threads");
   const Workspace<float> moved = std::move(own);
   expect_refused(own, "moved from");

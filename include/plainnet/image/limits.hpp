@@ -27,8 +27,8 @@ inline void check_file_size(std::uintmax_t bytes, const ImageLimits& limits, std
   require(bytes <= most, name, ": has ", bytes, " bytes; at most ", most, " are read (ImageLimits::max_bytes)");
 }
 
-/// Width or height as a header says it; on a 32-bit machine, what no Index can hold becomes the largest, far beyond every
-/// limit.
+/// Width or height as a header says it; on a 32-bit machine, what no Index can hold becomes the largest, far beyond
+/// every limit.
 inline Index extent_from(std::int64_t number) {
   return static_cast<Index>(std::min<std::int64_t>(number, std::numeric_limits<Index>::max()));
 }

@@ -1,8 +1,8 @@
 #pragma once
 // Gates of channels: where they come from the means of channels nearby, and what is done with them.
 
-#include "plainnet/core/tensor.hpp"
 #include "plainnet/core/executor.hpp"
+#include "plainnet/core/tensor.hpp"
 #include "plainnet/kernels/dispatch.hpp"
 #include "plainnet/kernels/simd.hpp"
 #include "plainnet/kernels/vector_math.hpp"

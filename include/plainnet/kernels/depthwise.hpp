@@ -5,8 +5,8 @@
 #include <limits>
 
 #include "plainnet/core/aligned.hpp"
-#include "plainnet/core/tensor.hpp"
 #include "plainnet/core/executor.hpp"
+#include "plainnet/core/tensor.hpp"
 #include "plainnet/kernels/dispatch.hpp"
 #include "plainnet/kernels/simd.hpp"
 #include "plainnet/kernels/vector_math.hpp"

@@ -4,8 +4,8 @@
 
 #include <cmath>
 
-#include "plainnet/core/tensor.hpp"
 #include "plainnet/core/executor.hpp"
+#include "plainnet/core/tensor.hpp"
 #include "plainnet/kernels/dispatch.hpp"
 #include "plainnet/kernels/rows.hpp"
 #include "plainnet/kernels/simd.hpp"

@@ -1,8 +1,8 @@
 #pragma once
 // PoolFormer's mixer with its residual: the 3×3 mean of a map minus the map, added to a multiple of the input.
 
-#include "plainnet/core/tensor.hpp"
 #include "plainnet/core/executor.hpp"
+#include "plainnet/core/tensor.hpp"
 #include "plainnet/kernels/dispatch.hpp"
 #include "plainnet/kernels/normalization.hpp"
 #include "plainnet/kernels/simd.hpp"

@@ -1,8 +1,8 @@
 #pragma once
 // Pooling of channels-last maps: maximum and mean over rectangles of pixels, mean over a map.
 
-#include "plainnet/core/tensor.hpp"
 #include "plainnet/core/executor.hpp"
+#include "plainnet/core/tensor.hpp"
 #include "plainnet/kernels/dispatch.hpp"
 #include "plainnet/kernels/simd.hpp"
 

@@ -1,5 +1,5 @@
-// Prints the logits of a checkpoint on an input that a formula gives, every bit of them. PLAINNET_HEADER is the header to
-// include: that of the folder or the generated one.
+// Prints the logits of a checkpoint on an input that a formula gives, every bit of them. PLAINNET_HEADER is the header
+// to include: that of the folder or the generated one.
 
 #include PLAINNET_HEADER
 

@@ -2,4 +2,6 @@
 
 #include PLAINNET_HEADER
 
-plainnet::Index other_elements(const plainnet::Shape& shape) { return plainnet::Tensor<float>(shape).shape().elements(); }
+plainnet::Index other_elements(const plainnet::Shape& shape) {
+  return plainnet::Tensor<float>(shape).shape().elements();
+}
