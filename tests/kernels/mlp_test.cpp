@@ -43,12 +43,12 @@ std::vector<MlpSizes<T>> all_sizes() {
 }
 
 template <class T>
-class MlpOf : public testing::Test {};
+class FusedMlpOf : public testing::Test {};
 using Scalars = testing::Types<float, double>;
-TYPED_TEST_SUITE(MlpOf, Scalars);
+TYPED_TEST_SUITE(FusedMlpOf, Scalars);
 
 // To the bit, so that it is of no consequence which of the ways an engine takes.
-TYPED_TEST(MlpOf, IsOneProductAfterTheOther) {
+TYPED_TEST(FusedMlpOf, IsOneProductAfterTheOther) {
   using T = TypeParam;
   test::Random random(1);
   ThreadPool one(1);
@@ -93,7 +93,7 @@ TYPED_TEST(MlpOf, IsOneProductAfterTheOther) {
   EXPECT_GT(apart, 0);
 }
 
-TYPED_TEST(MlpOf, WritesOverItsRows) {
+TYPED_TEST(FusedMlpOf, WritesOverItsRows) {
   using T = TypeParam;
   test::Random random(2);
   for (const MlpSizes<T>& sizes : all_sizes<T>()) {
@@ -118,7 +118,7 @@ TYPED_TEST(MlpOf, WritesOverItsRows) {
   }
 }
 
-TEST(Mlp, IsFusedWhereTheHiddenMapIsLargeAndTheWeightsAreNot) {
+TEST(FusedMlp, IsFusedWhereTheHiddenMapIsLargeAndTheWeightsAreNot) {
   EXPECT_TRUE((MlpSizes<float>{56 * 56, 64, 256, 64}.is_fused(2)));
   EXPECT_TRUE((MlpSizes<float>{28 * 28, 128, 512, 128}.is_fused(2)));
   EXPECT_FALSE((MlpSizes<float>{14 * 14, 320, 1280, 320}.is_fused(1)));

@@ -1,5 +1,6 @@
 #pragma once
-// Real numbers as text, whatever the user's locale is, also where <charconv> has none of them (libc++ before 20).
+// Real numbers as text, whatever the user's locale is, also where the header charconv has none of them (libc++ before
+// 20).
 
 #include <charconv>
 #include <iomanip>
@@ -14,7 +15,7 @@
 
 namespace plainnet::detail {
 
-/// By streams, whose locale is set to the classic one. They would take spaces, "+1" and "0x1", which <charconv>
+/// By streams, whose locale is set to the classic one. They would take spaces, "+1" and "0x1", which charconv
 /// refuses.
 inline std::optional<double> parse_real_by_stream(std::string_view text) {
   if (text.empty() || text.front() == '+' || text.find_first_not_of("0123456789.eE+-") != text.npos) {
