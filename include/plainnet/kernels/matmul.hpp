@@ -38,12 +38,12 @@ Index matmul_panel_columns(Isa isa) {
   return 2 * lanes_of<T>(isa);
 }
 
-/// Most rows that are packed at a time, so many that they stay in L2 beside a panel: every panel of weights is read
-/// once for each such portion, and the 49 pixels of a 7×7 map are to be one. Portions of 256 KB and 1 MB are as fast,
-/// with an L2 of 512 KB.
+/// Most rows that are packed at a time. Every panel of weights is read once for each such portion: of 2048 terms the
+/// 196 pixels of a 14×14 map are one, of 4096 the 49 of a 7×7 map, for weights so large come from memory, and packed
+/// rows that L2 has no room for from L3. Where weights are in L3 too, portions of 256 KB are as fast.
 template <class T>
 Index matmul_rows_in_cache(Index depth) {
-  constexpr Index bytes = 1 << 19;
+  constexpr Index bytes = 49 << 15;
   return std::clamp<Index>(bytes / (std::max<Index>(1, depth) * static_cast<Index>(sizeof(T))),
                            matmul_most_rows * matmul_most_pool, 336);
 }
@@ -181,10 +181,8 @@ void multiply(const RowSource<T>& rows, Index row_count, const PackedView<T>& b,
   const Index scratch_size = matmul_scratch<T>(b.depth);
   const Index panels = b.panel_count();
   const Index row_units = row_count / epilogue.pool;
-  // Threads share out rows where there are so many that weights pass no more often than they would anyway, else the
-  // longer side: each then reads its own part of the larger operand only.
-  const bool by_rows = row_count >= pool.size() * matmul_rows_in_cache<T>(b.depth) ||
-                       (row_count > b.columns && row_units >= pool.size() * matmul_most_rows);
+  // Threads share out the longer side: each then reads its own part of the larger operand only.
+  const bool by_rows = row_count > b.columns && row_units >= pool.size() * matmul_most_rows;
   pool.run([&](Index thread) {
     const Range units = by_rows ? part_of(row_units, pool.size(), thread) : Range{0, row_units};
     const Range panel_range = by_rows ? Range{0, panels} : part_of(panels, pool.size(), thread);
