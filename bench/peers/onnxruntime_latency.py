@@ -26,7 +26,9 @@ Then two processes load one each and run on the same input: latency
 (bench/peers/latency.cpp) and onnxruntime_latency.js.  Unless their answers
 agree, nothing is timed.  They take turns; the other one waits without using
 the processors, which for ONNX Runtime's threads takes a while.  A turn begins
-with a run that is not counted, for the caches still hold what the other used.
+with half a second of runs that are not counted: the caches still hold what the
+other used, and processors that were idle are slow at first (in a virtual
+machine, vanillanet_5 on two threads took 85 ms in the first 0.4 s and 59 later).
 What the machine can do at most is measured with every turn, and
 shares of it are medians over the turns.
 
