@@ -82,6 +82,27 @@ TYPED_TEST(MetaFormerEngineOf, IsTheFoldedNetwork) {
   }
 }
 
+// A network that is given up is freed as it is packed, its blocks and its head.
+TEST(MetaFormerEngine, TakesANetworkThatIsGivenUp) {
+  for (const std::string& mixers : all_mixers) {
+    const MetaFormerConfig config = config_of(mixers, MetaFormerGeneration::baselines, MetaFormerCode::timm);
+    auto network = random_network<float>(config);
+    const Tensor<float> in = test::Random(6).map<float>(picture_of(config, 1));
+    const auto expected = prepare(network, in.shape());
+    const auto engine = prepare(std::move(network), in.shape());
+    Workspace<float> workspace = engine.workspace();
+    Workspace<float> other = expected.workspace();
+    EXPECT_TRUE(test::same_bits<float>(engine.run(in, workspace), expected.run(in, other))) << mixers;
+    Index left = 0;
+    const auto count = [&](const std::string&, const auto& parameter, ParameterKind) { left += parameter.size(); };
+    for (const auto& stage : network.stages) {
+      for (const auto& block : stage.blocks) for_each_parameter(block, count);
+    }
+    for_each_parameter(network.head.fc, count);
+    EXPECT_EQ(left, 0) << mixers;
+  }
+}
+
 TEST(MetaFormerEngine, GivesTheSameBitsForAnyBatchAndAnyNumberOfThreads) {
   for (const auto generation : {MetaFormerGeneration::first, MetaFormerGeneration::baselines}) {
     for (const std::string& mixers : all_mixers) {

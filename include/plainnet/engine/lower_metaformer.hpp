@@ -150,6 +150,7 @@ auto lower_metaformer(Network& network, Isa isa, const Shape& input) {
     name_feature(names.blocks_feature);
   }
   lowering.head(network.head);
+  give_up(network.head.fc);
   return program;
 }
 

@@ -45,6 +45,17 @@ kernels::Normalization<T> normalization_of(const Normalize<T>& normalize, Tensor
   return kernels::Normalization<T>::of_images(moments, in.shape());
 }
 
+/// Calls use(rows) with the pixels of a map as rows of a product, normalised where there is a norm. The moments of
+/// images lie at the beginning of `scratch`, normalization_scratch() elements.
+template <class T, class Use>
+void with_rows(const std::optional<Normalize<T>>& normalize, TensorView<const T> in, T* scratch, Isa isa,
+               Executor& pool, const Use& use) {
+  const Index depth = in.shape().channels;
+  if (!normalize) return use(kernels::MatrixRows<T>(in.data(), depth, depth));
+  const auto by = normalization_of(*normalize, in, scratch, isa, pool);
+  use(kernels::NormalizedRows<T>(in.data(), depth, depth, by));
+}
+
 }  // namespace detail
 
 /// A linear map of every pixel: act(W · normalize(x) + b) + scale · residual; the normalisation and the sum are left
@@ -83,16 +94,10 @@ struct LinearOperation final : Operation<T> {
                                         .residual = residual,
                                         .residual_stride = packed.columns,
                                         .residual_scale = detail::or_null(residual_scale)};
-    const auto multiply = [&](const kernels::RowSource<T>& rows) {
-      kernels::multiply<T>(rows, out.shape().pixels(), packed, epilogue, out.data(), packed.columns,
-                           scratch + detail::normalization_scratch(normalize, in.shape()), pool);
-    };
-    if (normalize) {
-      const auto by = detail::normalization_of(*normalize, in, scratch, packed.isa, pool);
-      multiply(kernels::NormalizedRows<T>(in.data(), packed.depth, packed.depth, by));
-    } else {
-      multiply(kernels::MatrixRows<T>(in.data(), packed.depth, packed.depth));
-    }
+    T* const rest = scratch + detail::normalization_scratch(normalize, in.shape());
+    detail::with_rows(normalize, in, scratch, packed.isa, pool, [&](const kernels::RowSource<T>& rows) {
+      kernels::multiply<T>(rows, out.shape().pixels(), packed, epilogue, out.data(), packed.columns, rest, pool);
+    });
   }
 };
 
@@ -133,16 +138,11 @@ struct MlpOperation final : Operation<T> {
   void run(TensorView<const T> in, const T* residual, TensorView<T> out, T* scratch, Executor& pool) const override {
     const kernels::Epilogue<T> epilogue{
         .residual = residual, .residual_stride = second.columns, .residual_scale = detail::or_null(residual_scale)};
-    const auto run_on = [&](const kernels::RowSource<T>& rows) {
-      kernels::mlp<T>(rows, in.shape().pixels(), first, activation, second, epilogue, out.data(), second.columns,
-                      scratch + detail::normalization_scratch(normalize, in.shape()), pool);
-    };
-    if (normalize) {
-      const auto by = detail::normalization_of(*normalize, in, scratch, first.isa, pool);
-      run_on(kernels::NormalizedRows<T>(in.data(), first.depth, first.depth, by));
-    } else {
-      run_on(kernels::MatrixRows<T>(in.data(), first.depth, first.depth));
-    }
+    T* const rest = scratch + detail::normalization_scratch(normalize, in.shape());
+    detail::with_rows(normalize, in, scratch, first.isa, pool, [&](const kernels::RowSource<T>& rows) {
+      kernels::mlp<T>(rows, in.shape().pixels(), first, activation, second, epilogue, out.data(), second.columns, rest,
+                      pool);
+    });
   }
 
  private:
