@@ -5,7 +5,7 @@
 # the fuzzers need. Tests that need doxygen, lintian, fish or zsh are skipped where these are not installed: they are
 # large, and what they test changes rarely.
 program_packages=(g++ cmake ninja-build libeigen3-dev nlohmann-json3-dev libstb-dev libcli11-dev)
-test_packages=(libgtest-dev libbenchmark-dev python3 pkg-config dpkg-dev man-db)
+test_packages=(libgtest-dev libbenchmark-dev python3 pkg-config dpkg-dev file man-db)
 fuzz_packages=(clang libclang-rt-dev cmake ninja-build libeigen3-dev libstb-dev)
 
 say() { printf '\n==> %s\n' "$*" >&2; }

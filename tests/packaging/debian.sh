@@ -6,7 +6,7 @@
 # cpack packs what was built; it builds nothing.
 set -euo pipefail
 source=$1 build=$2 result=$3 cpack=$4 version=$5
-for needed in dpkg-deb dpkg-shlibdeps gzip; do
+for needed in dpkg-deb dpkg-shlibdeps file gzip; do
   command -v $needed > /dev/null || { echo "$needed is not installed"; exit 77; }
 done
 fail() { echo "error: $*"; exit 1; }
