@@ -278,6 +278,30 @@ TYPED_TEST(MatmulOf, GivesARowTheSameBitsWhereverItStands) {
   }
 }
 
+// Blocks of every height, alike or padded, in shares of rows and of columns.
+TYPED_TEST(MatmulOf, CutsAnyNumberOfRowsIntoBlocks) {
+  using T = TypeParam;
+  test::Random random(10);
+  const Product<T> product(101, 9, 33, random);
+  ThreadPool one(1), two(2), three(3);
+  for (Isa isa : test::supported_isas()) {
+    const PackedMatrix<T> packed = product.pack(isa);
+    AlignedVector<T> all;  // row by row
+    for (Index r = 0; r < 101; ++r) {
+      const AlignedVector<T> row = product.run(packed, {}, one, r, 1);
+      all.insert(all.end(), row.begin(), row.end());
+    }
+    for (Index count = 1; count <= 101; ++count) {
+      for (ThreadPool* pool : {&one, &two, &three}) {
+        const AlignedVector<T> out = product.run(packed, {}, *pool, 0, count);
+        ASSERT_EQ(static_cast<Index>(out.size()), count * 33);
+        ASSERT_TRUE(std::equal(out.begin(), out.end(), all.begin()))
+            << to_string(isa) << ": " << count << " rows, " << pool->size() << " threads";
+      }
+    }
+  }
+}
+
 // More rows than are packed at a time: 56 at this depth.
 TYPED_TEST(MatmulOf, GoesOnWhereThePackedRowsEnd) {
   using T = TypeParam;
@@ -366,6 +390,23 @@ TEST(Matmul, RowsInCacheAreAFewRegisterBlocksAtLeastAndASmallMapOfManyChannels) 
     EXPECT_GE(matmul_rows_in_cache<float>(depth), 3 * matmul_most_rows) << depth;
   }
   EXPECT_GE(matmul_rows_in_cache<float>(4096), 7 * 7);
+}
+
+TEST(Matmul, ThreadsShareRowsWhereEachHasEnoughAndTheWeightsAreNotTooMany) {
+  const auto by_rows = [](Index rows, Index depth, Index columns, Index threads, Index pooled = 1) {
+    const PackedView<float> b{Isa::baseline, depth, columns, nullptr, nullptr};
+    return multiplies_by_rows(rows, pooled, b, threads);
+  };
+  EXPECT_TRUE(by_rows(3136, 64, 256, 2));
+  EXPECT_TRUE(by_rows(196, 320, 1280, 2));
+  EXPECT_TRUE(by_rows(196, 1280, 320, 8));   // 24 rows each
+  EXPECT_FALSE(by_rows(196, 320, 1280, 9));  // 21
+  EXPECT_TRUE(by_rows(49, 512, 2048, 2));
+  EXPECT_FALSE(by_rows(49, 512, 2048, 3));
+  EXPECT_FALSE(by_rows(49, 4096, 4096, 2));  // 16.8 million weights for 0.4 million elements of rows
+  EXPECT_FALSE(by_rows(1, 2048, 1000, 2));
+  EXPECT_TRUE(by_rows(196, 2048, 4096, 2, 4));  // 24 and 25 rows of the result
+  EXPECT_FALSE(by_rows(48, 64, 64, 4, 4));
 }
 
 TEST(Matmul, PacksTheColumnsOfAPanelWhateverTheirNumber) {

@@ -185,28 +185,33 @@ inline void multiply_block(const Left& left, const T* b, const BlockResult<T>& r
   finish_block<T>(total, rows, result);
 }
 
-/// Register blocks that `count` rows are cut into: some of full height and then some of one row less, which are as fast
-/// a row, where these are exactly as many (49 = 4 · 6 + 5 · 5). Where they are not, the last block is padded.
+/// Register blocks that `count` rows are cut into: blocks alike, of full height or one or two rows less, which are as
+/// fast a row (25 = 13 + 12, 49 = 13 + 12 + 12 + 12), where these are exactly as many. Where they are not, blocks are
+/// of full height, and the last is padded.
 template <class T>
 inline Index block_count(Index count) {
   return (count + MatmulBlock<T>::rows - 1) / MatmulBlock<T>::rows;
+}
+
+/// Whether they are alike.
+template <class T>
+inline bool has_like_blocks(Index count) {
+  return count >= block_count<T>(count) * (MatmulBlock<T>::rows - 2);
 }
 
 /// How high the first of them is.
 template <class T>
 inline Index block_height(Index count) {
   constexpr Index rows = MatmulBlock<T>::rows;
-  if (count == block_count<T>(count) * (rows - 1)) return rows - 1;
+  if (has_like_blocks<T>(count)) return part_of(count, block_count<T>(count), 0).size();
   if (count >= rows) return rows;
-  return count > rows / 2 ? rows - 1 : count > 1 ? rows / 2 : 1;
+  return count > rows / 2 ? rows - 2 : count > 1 ? rows / 2 : 1;
 }
 
 /// Rows before block `i`.
 template <class T>
 inline Index block_begin(Index count, Index i) {
-  const Index blocks = block_count<T>(count);
-  const Index full_blocks = blocks - (blocks * MatmulBlock<T>::rows - count);
-  return i * MatmulBlock<T>::rows - (full_blocks >= 0 && i > full_blocks ? i - full_blocks : 0);
+  return has_like_blocks<T>(count) ? part_of(count, block_count<T>(count), i).begin : i * MatmulBlock<T>::rows;
 }
 
 template <class T, class Left>
@@ -216,6 +221,8 @@ inline void multiply_whole_block(Index height, const Left& left, const T* b, con
     multiply_block<T, rows>(left, b, result);
   } else if (height == rows - 1) {
     multiply_block<T, rows - 1>(left, b, result);
+  } else if (height == rows - 2) {
+    multiply_block<T, rows - 2>(left, b, result);
   } else if (height == rows / 2) {
     multiply_block<T, rows / 2>(left, b, result);
   } else {
