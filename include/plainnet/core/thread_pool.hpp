@@ -17,7 +17,8 @@ namespace detail {
 
 /// Where threads wait for a condition that others make true. They stay awake for a moment, since to wake a thread takes
 /// as long as a small layer (50 µs in a virtual machine: with threads that sleep at once, poolformer_s12 on two threads
-/// had 49 % of peak, with these 71), and then sleep.
+/// had 49 % of peak, with these 57), and then sleep. They do not yield: a thread that runs in the background, at
+/// whatever priority, would then have the processor for milliseconds.
 class WaitingPlace {
  public:
   /// Returns when `is_ready()` holds, which reads atomic variables, sequentially consistent.
@@ -49,7 +50,6 @@ class WaitingPlace {
         if (is_ready()) return true;
         pause();
       }
-      std::this_thread::yield();
     } while (std::chrono::steady_clock::now() - start < awake);
     return false;
   }

@@ -8,7 +8,7 @@
 /// A few elements, in 16-byte pieces of which the last may cover part of the one before.
 template <class T>
 inline void copy_run(const T* from, Index count, T* to) {
-  constexpr Index side = Square<T>::side;
+  constexpr Index side = 16 / sizeof(T);
   for (Index i = 0; count >= side && i < count; i += side) {
     const Index at = i + side <= count ? i : count - side;
     __builtin_memcpy(to + at, from + at, 16);
@@ -45,8 +45,9 @@ inline void pack_keys(const T* data, Index stride, Index count, Index depth, T* 
 /// Writes data(r, c), row r at data + r · stride, to out[c · out_stride + r].
 template <class T>
 inline void transpose(const T* data, Index stride, Index row_count, Index columns, T* out, Index out_stride) {
-  for (Index r = 0; r < row_count; r += matmul_most_rows) {
-    const Index count = row_count - r < matmul_most_rows ? row_count - r : matmul_most_rows;
+  constexpr Index most = RowGroup<T>::most;
+  for (Index r = 0; r < row_count; r += most) {
+    const Index count = row_count - r < most ? row_count - r : most;
     RowGroup<T> rows;
     for (Index i = 0; i < count; ++i) rows.data[i] = data + (r + i) * stride;
     place_rows<T>(rows, columns, count, out_stride, out + r);

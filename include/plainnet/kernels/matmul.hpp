@@ -85,9 +85,9 @@ template <class T, class Source>
 void pack_panel(const StridedMatrix<Source>& matrix, Index first, Index count, Index width, Isa isa, T* panel) {
   if constexpr (std::is_same_v<T, Source>) {
     if (matrix.row_stride == 1) {  // a column lies as a run: squares of them are transposed
-      for (Index c = 0; c < count; c += 8) {
+      for (Index c = 0; c < count; c += RowGroup<T>::most) {
         RowGroup<T> columns;
-        const Index some = std::min<Index>(8, count - c);
+        const Index some = std::min(RowGroup<T>::most, count - c);
         for (Index i = 0; i < some; ++i) columns.data[i] = &matrix(0, first + c + i);
         place_rows(isa, columns, matrix.rows, some, width, panel + c);
       }

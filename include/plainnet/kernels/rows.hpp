@@ -4,6 +4,7 @@
 #include "plainnet/core/range.hpp"
 #include "plainnet/kernels/dispatch.hpp"
 #include "plainnet/kernels/simd.hpp"
+#include "plainnet/kernels/vector_math.hpp"
 
 namespace plainnet::kernels {
 
@@ -13,9 +14,11 @@ inline constexpr Index matmul_most_rows = 14;
 /// Some rows on their way into a block: element k of row r is (data[r][k] − mean[r]) · rstd[r].
 template <class T>
 struct RowGroup {
-  const T* data[matmul_most_rows];
-  T mean[matmul_most_rows];
-  T rstd[matmul_most_rows];
+  static constexpr Index most = 16;
+
+  const T* data[most];
+  T mean[most];
+  T rstd[most];
   bool is_normalized = false;  // whether mean and rstd are set and used
 };
 

@@ -1,75 +1,96 @@
 // Body of rows.hpp, compiled once for every instruction set (for_each_isa.hpp).
 
-/// A square of elements is transposed in 16-byte vectors: four shuffles of two for each four columns of floats. Wider
-/// squares need fewer shuffles an element, but 14 and 6 rows are no multiple of 8 or 16.
-template <class T>
-struct Square {
-  typedef T Vector __attribute__((vector_size(16)));
-  static constexpr Index side = 16 / sizeof(T);
-
-  static void transpose(Vector (&v)[4]) {
-    const Vector low01 = __builtin_shufflevector(v[0], v[1], 0, 4, 1, 5);
-    const Vector low23 = __builtin_shufflevector(v[2], v[3], 0, 4, 1, 5);
-    const Vector high01 = __builtin_shufflevector(v[0], v[1], 2, 6, 3, 7);
-    const Vector high23 = __builtin_shufflevector(v[2], v[3], 2, 6, 3, 7);
-    v[0] = __builtin_shufflevector(low01, low23, 0, 1, 4, 5);
-    v[1] = __builtin_shufflevector(low01, low23, 2, 3, 6, 7);
-    v[2] = __builtin_shufflevector(high01, high23, 0, 1, 4, 5);
-    v[3] = __builtin_shufflevector(high01, high23, 2, 3, 6, 7);
-  }
-  static void transpose(Vector (&v)[2]) {
-    const Vector first = __builtin_shufflevector(v[0], v[1], 0, 2);
-    v[1] = __builtin_shufflevector(v[0], v[1], 1, 3);
+/// v[i] holds in its 16-byte piece q what comes of row q · columns + i: elements k … k + columns − 1. Afterwards v[c]
+/// is column k + c, of as many rows as a vector has lanes.
+template <class T, Index columns>
+inline void transpose_pieces(typename Simd<T>::Vector (&v)[columns]) {
+  using S = Simd<T>;
+  using V = typename S::Vector;
+  if constexpr (columns == 2) {
+    const V first = S::low(v[0], v[1]);
+    v[1] = S::high(v[0], v[1]);
     v[0] = first;
+  } else {
+    const V low01 = S::low(v[0], v[1]), low23 = S::low(v[2], v[3]);
+    const V high01 = S::high(v[0], v[1]), high23 = S::high(v[2], v[3]);
+    v[0] = S::low_pairs(low01, low23);
+    v[1] = S::high_pairs(low01, low23);
+    v[2] = S::low_pairs(high01, high23);
+    v[3] = S::high_pairs(high01, high23);
   }
-};
+}
 
-/// Elements begin … end − 1 of rows first … first + side − 1; what is left over of them is for pack_row().
+/// Rows first … first + count − 1, at most as many as a vector has lanes. Where all `height` rows are the caller's and
+/// fit into a vector, whole vectors are stored, and later columns written over what is too much.
 template <class T>
-inline void pack_squares(const RowGroup<T>& rows, Index first, Range range, Index height, T* packed) {
-  using V = typename Square<T>::Vector;
-  constexpr Index side = Square<T>::side;
-  for (Index k = range.begin; k + side <= range.end; k += side) {
-    V v[side];
-#pragma GCC unroll 4
-    for (Index i = 0; i < side; ++i) {
-      __builtin_memcpy(&v[i], rows.data[first + i] + k, sizeof(V));
-      if (rows.is_normalized) v[i] = (v[i] - rows.mean[first + i]) * rows.rstd[first + i];
+inline void place_row_vector(const RowGroup<T>& rows, Index first, Index count, Index depth, Index height,
+                             bool owns_all, T* packed) {
+  using S = Simd<T>;
+  using V = typename S::Vector;
+  constexpr Index columns = 16 / sizeof(T);
+  const T* row[S::lanes];
+  V mean[columns], rstd[columns];
+  row[0] = rows.data[first];
+  for (Index i = 1; i < S::lanes; ++i) row[i] = i < count ? rows.data[first + i] : row[0];
+  if (rows.is_normalized) {
+    alignas(64) T of_row[columns][S::lanes];
+    for (const T* values : {rows.mean, rows.rstd}) {
+      for (Index i = 0; i < S::lanes; ++i) {
+        const T value = values[first + (i < count ? i : 0)];
+        for (Index c = 0; c < columns; ++c) of_row[i % columns][i / columns * columns + c] = value;
+      }
+      for (Index c = 0; c < columns; ++c) (values == rows.mean ? mean : rstd)[c] = S::load(of_row[c]);
     }
-    Square<T>::transpose(v);
+  }
+  T* column = packed + first;
+  const T* const end = packed + depth * height;
+  Index k = 0;
+  for (; k + columns <= depth; k += columns) {
+    V v[columns];
 #pragma GCC unroll 4
-    for (Index i = 0; i < side; ++i) __builtin_memcpy(packed + (k + i) * height + first, &v[i], sizeof(V));
+    for (Index i = 0; i < columns; ++i) v[i] = S::pieces(row + i, columns, k);
+    if (rows.is_normalized) {
+#pragma GCC unroll 4
+      for (Index i = 0; i < columns; ++i) v[i] = S::mul(S::sub(v[i], mean[i]), rstd[i]);
+    }
+    transpose_pieces<T, columns>(v);
+    const bool is_whole =
+        count == S::lanes || (owns_all && height <= S::lanes && column + (columns - 1) * height + S::lanes <= end);
+    if (is_whole) {
+#pragma GCC unroll 4
+      for (Index c = 0; c < columns; ++c, column += height) S::store(column, v[c]);
+    } else {
+      for (Index c = 0; c < columns; ++c, column += height) store_part<T>(column, v[c], count);
+    }
+  }
+  for (; k < depth; ++k, column += height) {
+    for (Index r = 0; r < count; ++r) {
+      const T x = row[r][k];
+      column[r] = rows.is_normalized ? (x - rows.mean[first + r]) * rows.rstd[first + r] : x;
+    }
   }
 }
 
 template <class T>
-inline void pack_row(const RowGroup<T>& rows, Index r, Range range, Index height, T* packed) {
-  const T* row = rows.data[r];
-  for (Index k = range.begin; k < range.end; ++k) {
-    packed[k * height + r] = rows.is_normalized ? (row[k] - rows.mean[r]) * rows.rstd[r] : row[k];
-  }
+inline void place_row_vectors(const RowGroup<T>& rows, Index depth, Index count, Index height, bool owns_all,
+                              T* packed) {
+  constexpr Index lanes = Simd<T>::lanes;
+  if (count <= lanes) return place_row_vector<T>(rows, 0, count, depth, height, owns_all, packed);
+  // The last vector may cover rows of the one before: it writes the same there.
+  for (Index r = 0; r < count; r += lanes)
+    place_row_vector<T>(rows, r + lanes <= count ? r : count - lanes, lanes, depth, height, owns_all, packed);
 }
 
 /// packed[k · height + r] = element k of row r, 0 ≤ k < depth, 0 ≤ r < count; nothing for the rows after them.
 template <class T>
 inline void place_rows(const RowGroup<T>& rows, Index depth, Index count, Index height, T* packed) {
-  constexpr Index side = Square<T>::side;
-  constexpr Index chunk = 64;  // elements of every row, so that what is written stays in L1
-  for (Index begin = 0; begin < depth; begin += chunk) {
-    const Range range{begin, begin + chunk < depth ? begin + chunk : depth};
-    const Range rest{count < side ? begin : range.end - range.size() % side, range.end};
-    // The last square may cover rows of the one before: it writes the same there.
-    for (Index r = 0; count >= side && r < count; r += side) {
-      pack_squares<T>(rows, r + side <= count ? r : count - side, range, height, packed);
-    }
-    for (Index r = 0; rest.size() > 0 && r < count; ++r) pack_row<T>(rows, r, rest, height, packed);
-  }
+  place_row_vectors<T>(rows, depth, count, height, false, packed);
 }
 
 /// The same, and zeros for count ≤ r < height.
 template <class T>
 inline void pack_rows(const RowGroup<T>& rows, Index depth, Index count, Index height, T* packed) {
-  place_rows<T>(rows, depth, count, height, packed);
+  place_row_vectors<T>(rows, depth, count, height, true, packed);
   for (Index r = count; r < height; ++r) {
     for (Index k = 0; k < depth; ++k) packed[k * height + r] = T{0};
   }

@@ -9,6 +9,13 @@
 //   at_least(low, x)    max(low, x), at_most(high, x): min(high, x); x if x is NaN
 //   relu(x)             at_least(0, x)
 //   larger(a, b)        the larger; NaN if either is
+//   low(a, b), high(a, b)
+//                       in each 16 bytes: a0 b0 a1 b1 and a2 b2 a3 b3 of floats, a0 b0 and a1 b1 of doubles
+//   low_pairs, high_pairs
+//                       floats only: a0 a1 b0 b1 and a2 a3 b2 b3
+//   pieces(p, step, k)  16 bytes each from p[0] + k, p[step] + k, p[2 · step] + k, …
+//   load_part(p, n, rest), store_part(p, x, n)
+//                       AVX-512 only: the first n lanes and no other memory; `rest` in the other lanes
 //   shift_bits(x)       floats only: the bits of each lane 23 places to the left, to make 2^n of n (vector_math.inl)
 
 #include <cstring>
@@ -55,6 +62,23 @@ struct Simd {
   static Vector at_most(Vector high, Vector x) { return x > high ? high : x; }
   static Vector relu(Vector x) { return at_least(Vector{}, x); }
   static Vector larger(Vector a, Vector b) { return ((a > b) | (a != a)) ? a : b; }
+  static Vector low(Vector a, Vector b) {
+    if constexpr (lanes == 2) {
+      return __builtin_shufflevector(a, b, 0, 2);
+    } else {
+      return __builtin_shufflevector(a, b, 0, 4, 1, 5);
+    }
+  }
+  static Vector high(Vector a, Vector b) {
+    if constexpr (lanes == 2) {
+      return __builtin_shufflevector(a, b, 1, 3);
+    } else {
+      return __builtin_shufflevector(a, b, 2, 6, 3, 7);
+    }
+  }
+  static Vector low_pairs(Vector a, Vector b) { return __builtin_shufflevector(a, b, 0, 1, 4, 5); }
+  static Vector high_pairs(Vector a, Vector b) { return __builtin_shufflevector(a, b, 2, 3, 6, 7); }
+  static Vector pieces(const T* const* p, Index, Index k) { return load(p[0] + k); }
   static Vector shift_bits(Vector x) {
     static_assert(sizeof(T) == 4);
     typedef unsigned Bits __attribute__((vector_size(16)));
@@ -98,6 +122,13 @@ struct Simd<float> {
   static Vector larger(Vector a, Vector b) {
     return _mm256_blendv_ps(_mm256_max_ps(a, b), a, _mm256_cmp_ps(a, a, _CMP_UNORD_Q));
   }
+  static Vector low(Vector a, Vector b) { return _mm256_unpacklo_ps(a, b); }
+  static Vector high(Vector a, Vector b) { return _mm256_unpackhi_ps(a, b); }
+  static Vector low_pairs(Vector a, Vector b) { return _mm256_shuffle_ps(a, b, 0x44); }
+  static Vector high_pairs(Vector a, Vector b) { return _mm256_shuffle_ps(a, b, 0xee); }
+  static Vector pieces(const float* const* p, Index step, Index k) {
+    return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(p[0] + k)), _mm_loadu_ps(p[step] + k), 1);
+  }
   static Vector shift_bits(Vector x) { return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(x), 23)); }
 };
 
@@ -119,6 +150,11 @@ struct Simd<double> {
   static Vector relu(Vector x) { return at_least(_mm256_setzero_pd(), x); }
   static Vector larger(Vector a, Vector b) {
     return _mm256_blendv_pd(_mm256_max_pd(a, b), a, _mm256_cmp_pd(a, a, _CMP_UNORD_Q));
+  }
+  static Vector low(Vector a, Vector b) { return _mm256_unpacklo_pd(a, b); }
+  static Vector high(Vector a, Vector b) { return _mm256_unpackhi_pd(a, b); }
+  static Vector pieces(const double* const* p, Index step, Index k) {
+    return _mm256_insertf128_pd(_mm256_castpd128_pd256(_mm_loadu_pd(p[0] + k)), _mm_loadu_pd(p[step] + k), 1);
   }
 };
 
@@ -145,6 +181,10 @@ struct Simd<float> {
 
   static Vector load(const float* p) { return _mm512_loadu_ps(p); }
   static void store(float* p, Vector v) { _mm512_storeu_ps(p, v); }
+  static Vector load_part(const float* p, Index count, float rest) {
+    return _mm512_mask_loadu_ps(broadcast(rest), first(count), p);
+  }
+  static void store_part(float* p, Vector x, Index count) { _mm512_mask_storeu_ps(p, first(count), x); }
   static Vector broadcast(float x) { return _mm512_set1_ps(x); }
   static Vector add(Vector a, Vector b) { return a + b; }
   static Vector sub(Vector a, Vector b) { return a - b; }
@@ -158,9 +198,22 @@ struct Simd<float> {
   static Vector larger(Vector a, Vector b) {
     return _mm512_mask_mov_ps(a, _mm512_cmp_ps_mask(a, b, _CMP_NGT_UQ) & _mm512_cmp_ps_mask(a, a, _CMP_ORD_Q), b);
   }
+  static Vector low(Vector a, Vector b) { return _mm512_maskz_unpacklo_ps(__mmask16(-1), a, b); }
+  static Vector high(Vector a, Vector b) { return _mm512_maskz_unpackhi_ps(__mmask16(-1), a, b); }
+  static Vector low_pairs(Vector a, Vector b) { return _mm512_maskz_shuffle_ps(__mmask16(-1), a, b, 0x44); }
+  static Vector high_pairs(Vector a, Vector b) { return _mm512_maskz_shuffle_ps(__mmask16(-1), a, b, 0xee); }
+  static Vector pieces(const float* const* p, Index step, Index k) {
+    Vector v = _mm512_castps128_ps512(_mm_loadu_ps(p[0] + k));
+    v = _mm512_mask_broadcast_f32x4(v, 0x00f0, _mm_loadu_ps(p[step] + k));
+    v = _mm512_mask_broadcast_f32x4(v, 0x0f00, _mm_loadu_ps(p[2 * step] + k));
+    return _mm512_mask_broadcast_f32x4(v, 0xf000, _mm_loadu_ps(p[3 * step] + k));
+  }
   static Vector shift_bits(Vector x) {
     return _mm512_castsi512_ps(_mm512_maskz_slli_epi32(__mmask16(-1), _mm512_castps_si512(x), 23));
   }
+
+ private:
+  static __mmask16 first(Index count) { return static_cast<__mmask16>((1u << count) - 1); }
 };
 
 template <>
@@ -170,6 +223,10 @@ struct Simd<double> {
 
   static Vector load(const double* p) { return _mm512_loadu_pd(p); }
   static void store(double* p, Vector v) { _mm512_storeu_pd(p, v); }
+  static Vector load_part(const double* p, Index count, double rest) {
+    return _mm512_mask_loadu_pd(broadcast(rest), first(count), p);
+  }
+  static void store_part(double* p, Vector x, Index count) { _mm512_mask_storeu_pd(p, first(count), x); }
   static Vector broadcast(double x) { return _mm512_set1_pd(x); }
   static Vector add(Vector a, Vector b) { return a + b; }
   static Vector sub(Vector a, Vector b) { return a - b; }
@@ -183,6 +240,18 @@ struct Simd<double> {
   static Vector larger(Vector a, Vector b) {
     return _mm512_mask_mov_pd(a, _mm512_cmp_pd_mask(a, b, _CMP_NGT_UQ) & _mm512_cmp_pd_mask(a, a, _CMP_ORD_Q), b);
   }
+  static Vector low(Vector a, Vector b) { return _mm512_maskz_unpacklo_pd(__mmask8(-1), a, b); }
+  static Vector high(Vector a, Vector b) { return _mm512_maskz_unpackhi_pd(__mmask8(-1), a, b); }
+  static Vector pieces(const double* const* p, Index step, Index k) {
+    __m512 v = _mm512_castps128_ps512(quarter(p[0] + k));
+    v = _mm512_mask_broadcast_f32x4(v, 0x00f0, quarter(p[step] + k));
+    v = _mm512_mask_broadcast_f32x4(v, 0x0f00, quarter(p[2 * step] + k));
+    return _mm512_castps_pd(_mm512_mask_broadcast_f32x4(v, 0xf000, quarter(p[3 * step] + k)));
+  }
+
+ private:
+  static __m128 quarter(const double* p) { return _mm_castpd_ps(_mm_loadu_pd(p)); }
+  static __mmask8 first(Index count) { return static_cast<__mmask8>((1u << count) - 1); }
 };
 
 }  // namespace plainnet::kernels::avx512

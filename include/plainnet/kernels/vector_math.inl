@@ -5,9 +5,13 @@ template <class T>
 inline typename Simd<T>::Vector load_part(const T* p, Index count, T rest = T{0}) {
   using S = Simd<T>;
   if (count == S::lanes) return S::load(p);
-  alignas(64) T part[S::lanes];
-  for (Index i = 0; i < S::lanes; ++i) part[i] = i < count ? p[i] : rest;
-  return S::load(part);
+  if constexpr (sizeof(typename S::Vector) == 64) {
+    return S::load_part(p, count, rest);
+  } else {
+    alignas(64) T part[S::lanes];
+    for (Index i = 0; i < S::lanes; ++i) part[i] = i < count ? p[i] : rest;
+    return S::load(part);
+  }
 }
 
 /// The first `count` lanes to p; writes nothing behind them.
@@ -15,9 +19,18 @@ template <class T>
 inline void store_part(T* p, typename Simd<T>::Vector x, Index count) {
   using S = Simd<T>;
   if (count == S::lanes) return S::store(p, x);
-  alignas(64) T part[S::lanes];
-  S::store(part, x);
-  for (Index i = 0; i < count; ++i) p[i] = part[i];
+  if constexpr (sizeof(typename S::Vector) == 64) {
+    S::store_part(p, x, count);
+  } else {
+    alignas(64) T part[S::lanes];
+    S::store(part, x);
+    Index i = 0;
+    if (count >= S::lanes / 2) {
+      __builtin_memcpy(p, part, sizeof(x) / 2);
+      i = S::lanes / 2;
+    }
+    for (; i < count; ++i) p[i] = part[i];
+  }
 }
 
 /// The sum of the lanes: of those a 16-byte vector apart first.
