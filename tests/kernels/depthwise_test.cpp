@@ -115,7 +115,7 @@ TYPED_TEST(DepthwiseOf, WritesOverItsMapWhatItWritesBesideIt) {
   test::Random random(5);
   for (Index reach : {0, 1, 3, 4}) {
     for (const auto& [height, width] : {std::pair<Index, Index>{1, 1}, {7, 7}, {9, 14}, {8, 62}, {6, 75}, {5, 90}}) {
-      for (Index channels : {5, 40, 200}) {
+      for (Index channels : {5, 40, 1100}) {
         const Shape shape{.batch = 2, .height = height, .width = width, .channels = channels};
         Parameter<T> weight({channels, 1, 2 * reach + 1, 2 * reach + 1});
         random.fill(weight);
@@ -124,7 +124,7 @@ TYPED_TEST(DepthwiseOf, WritesOverItsMapWhatItWritesBesideIt) {
           const PackedDepthwise<T> packed =
               pack_depthwise<T>(weight.data(), nullptr, channels, reach, DepthwiseInput::relu, isa);
           for (Index threads : {1, 3}) {
-            if (!depthwise_works_in_place(packed, width, threads)) continue;
+            if (!depthwise_works_in_place(packed, shape, threads)) continue;
             ThreadPool pool(threads);
             const Tensor<T> expected = run(in, packed, pool);
             Tensor<T> map = in;
@@ -138,12 +138,27 @@ TYPED_TEST(DepthwiseOf, WritesOverItsMapWhatItWritesBesideIt) {
   }
 }
 
-TEST(Depthwise, WorksInPlaceOnTheMapsOfTheNetworks) {
-  const std::vector<float> weight(512 * 49);
-  const auto packed = pack_depthwise<float>(weight.data(), nullptr, 512, 3, DepthwiseInput::relu, best_isa());
-  for (Index width : {7, 14, 28, 56, 64}) EXPECT_TRUE(depthwise_works_in_place(packed, width, 2)) << width;
-  EXPECT_FALSE(depthwise_works_in_place(packed, 2000, 1));  // parts of rows, which see the columns beside them
-  EXPECT_FALSE(depthwise_works_in_place(packed, 56, 16));   // rows, which see the rows beside them
+TEST(Depthwise, WorksInPlaceOnLargeMapsAndWithOneThread) {
+  const auto in_place = [](Index size, Index channels, Index threads) {
+    const std::vector<float> weight(static_cast<std::size_t>(channels * 49));
+    const auto packed = pack_depthwise<float>(weight.data(), nullptr, channels, 3, DepthwiseInput::relu, best_isa());
+    return depthwise_works_in_place(packed, {1, size, size, channels}, threads);
+  };
+  for (Index threads : {1, 2}) {  // VanillaNet's
+    EXPECT_TRUE(in_place(56, 512, threads));
+    EXPECT_TRUE(in_place(28, 1024, threads));
+    EXPECT_TRUE(in_place(14, 2048, threads));
+    EXPECT_TRUE(in_place(7, 4096, threads));
+  }
+  for (Index threads : {1, 2}) {  // ConvFormer's
+    EXPECT_EQ(in_place(56, 128, threads), threads == 1);
+    EXPECT_EQ(in_place(28, 256, threads), threads == 1);
+    EXPECT_EQ(in_place(14, 640, threads), threads == 1);
+    EXPECT_EQ(in_place(7, 1024, threads), threads == 1);
+  }
+  EXPECT_TRUE(in_place(3, 512, 2));     // fewer than two rows for each thread
+  EXPECT_FALSE(in_place(2000, 64, 1));  // parts of rows, which see the columns beside them
+  EXPECT_FALSE(in_place(56, 512, 16));  // rows, which see the rows beside them
 }
 
 TEST(Depthwise, RefusesToReachTooFar) {

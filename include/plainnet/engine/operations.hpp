@@ -126,7 +126,7 @@ struct DepthwiseOperation final : Operation<T> {
     return multiply_counts(in.elements(), side * side);
   }
   Overwrites overwrites(const Shape& in, Index threads) const override {
-    return kernels::depthwise_works_in_place(packed, in.width, threads) ? Overwrites::input : Overwrites::nothing;
+    return kernels::depthwise_works_in_place(packed, in, threads) ? Overwrites::input : Overwrites::nothing;
   }
   Index weight_elements() const override { return static_cast<Index>(packed.taps.size()); }
   void run(TensorView<const T> in, const T*, TensorView<T> out, T*, Executor& pool) const override {
