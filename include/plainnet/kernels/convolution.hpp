@@ -175,8 +175,8 @@ namespace plainnet::kernels {
 
 template <class T>
 void convolve_part(TensorView<const T> in, const PackedConvolution<T>& packed, const Epilogue<T>& epilogue,
-                   TensorView<T> out, Index parts, Index part) {
-  PLAINNET_DISPATCH(packed.groups.front().isa, convolve_taps<T>(in, packed, epilogue, out, parts, part));
+                   TensorView<T> out, Range pixels, Index parts, Index part) {
+  PLAINNET_DISPATCH(packed.groups.front().isa, convolve_taps<T>(in, packed, epilogue, out, pixels, parts, part));
 }
 
 /// out = act(convolution(in) + bias) + scale · residual, or what a pool keeps of it, without activation and residual;
@@ -185,11 +185,18 @@ void convolve_part(TensorView<const T> in, const PackedConvolution<T>& packed, c
 template <class T>
 void convolve(TensorView<const T> in, const PackedConvolution<T>& packed, const Epilogue<T>& epilogue,
               TensorView<T> out, T* scratch, Executor& pool) {
+  const Index rows = out.shape().pixels();
   if (packed.reads_in_place()) {
-    return pool.run([&](Index thread) { convolve_part<T>(in, packed, epilogue, out, pool.size(), thread); });
+    const bool by_rows = multiplies_by_rows<T>(rows, 1, packed.groups.front(), pool.size());
+    return pool.run([&](Index thread) {
+      if (by_rows) {
+        convolve_part<T>(in, packed, epilogue, out, part_of(rows, pool.size(), thread), 1, 0);
+      } else {
+        convolve_part<T>(in, packed, epilogue, out, {0, rows}, pool.size(), thread);
+      }
+    });
   }
   const Index group_in = packed.group_in();
-  const Index rows = out.shape().batch * out.shape().height * out.shape().width;
   const Index area = packed.pool.height * packed.pool.width;
   for (Index group = 0; group < static_cast<Index>(packed.groups.size()); ++group) {
     const PackedMatrix<T>& weights = packed.groups[static_cast<std::size_t>(group)];

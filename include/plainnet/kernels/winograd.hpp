@@ -84,7 +84,7 @@ struct PackedWinograd {
   /// channels, 16 tiles of 4×4: 1.3 times faster than with 6).
   Index tiles_in_cache() const {
     constexpr Index bytes = 3 << 17;
-    const Index rows = isa == Isa::avx512 ? matmul_most_rows : 6;
+    const Index rows = matmul_block_rows(isa);
     const Index each = positions() * (input_row() + matmul_panel_columns<T>(isa)) * static_cast<Index>(sizeof(T));
     return (std::clamp<Index>(bytes / each, 16, winograd_most_tiles) + rows - 1) / rows * rows;
   }
