@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
-"""Draw published accuracy against measured latency, ours and a peer's.
+"""Draw published accuracy against measured latency, ours and the peers'.
 
     python3 tools/plot_latency.py RESULTS.jsonl OUT.svg
 
-RESULTS.jsonl is what bench/peers/onnxruntime_latency.py --json writes; where
-it holds a model twice, the later line counts.  --threads and --batch choose
-the rows, 1 and 1 without them.  Above, each family is a line of full dots,
-and a dashed one of rings for the peer; below, each model's share of what the
-machine can do at most.  Needs Python alone.
+RESULTS.jsonl is what bench/peers/latency.py --json writes; where it holds a
+model and a peer twice, the later line counts.  --threads and --batch choose
+the rows, 1 and 1 without them.  Above, each family is a line of full dots, and
+a dashed one of rings for the first peer, a dotted one of squares for a second;
+below, each model's share of what the machine can do at most.  Needs Python
+alone.
 """
 import argparse
 import html
@@ -30,6 +31,29 @@ def family_of(row):
     name = row["model"]
     family = "dm_nfnet" if name.startswith("dm_nfnet") else name.split("_")[0]
     return family + " 384" if name.endswith("_384") else family
+
+
+class Model:
+    """What was measured of one, in rows that differ in the peer."""
+
+    def __init__(self):
+        self.rows = {}  # by the peer's name, without its version
+
+    def add(self, row):
+        words = row["peer"].split()
+        name = " ".join(word for word in words if not word[0].isdigit())
+        self.rows.pop(name, None)
+        self.rows[name] = row
+
+    def __getitem__(self, key):
+        return next(iter(self.rows.values()))[key]
+
+    def peer(self, name, key):
+        """None where it was not measured."""
+        return self.rows[name]["peer_" + key] if name in self.rows else None
+
+
+PEER_STYLES = (("ring", "4 3"), ("square", "1 3"))  # marks, dashes
 
 
 class Axis:
@@ -56,12 +80,18 @@ class Drawing:
             f'stroke-width="{width}"'
             + (f' stroke-dasharray="{dashes}"' if dashes else "") + "/>")
 
-    def dot(self, x, y, colour, is_full, about):
-        fill = colour if is_full else "white"
-        self.parts.append(
-            f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.5" fill="{fill}" '
-            f'stroke="{colour}" stroke-width="1.4">'
-            f"<title>{html.escape(about)}</title></circle>")
+    def mark(self, x, y, colour, shape, about):
+        style = f'stroke="{colour}" stroke-width="1.4"'
+        title = f"<title>{html.escape(about)}</title>"
+        if shape == "square":
+            self.parts.append(
+                f'<rect x="{x - 2.8:.1f}" y="{y - 2.8:.1f}" width="5.6" '
+                f'height="5.6" fill="white" {style}>{title}</rect>')
+        else:
+            fill = colour if shape == "dot" else "white"
+            self.parts.append(
+                f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.5" fill="{fill}" '
+                f"{style}>{title}</circle>")
 
     def text(self, x, y, text, anchor="start", colour="#333", size=12):
         self.parts.append(
@@ -91,11 +121,15 @@ def spread_labels(places, distance):
     return spread
 
 
-def draw_accuracy(drawing, families, colours):
-    rows = [row for family in families.values() for row in family]
-    times = [row[key] for row in rows
-             for key in ("median_ms", "peer_median_ms")]
-    accuracies = [row["published_top1"] for row in rows]
+def draw_accuracy(drawing, families, peers, colours):
+    families = {name: [model for model in family if model["published_top1"]]
+                for name, family in families.items()}
+    families = {name: family for name, family in families.items() if family}
+    models = [model for family in families.values() for model in family]
+    times = [model["median_ms"] for model in models]
+    times += [ms for model in models for peer in peers
+              if (ms := model.peer(peer, "median_ms"))]
+    accuracies = [model["published_top1"] for model in models]
     low, high = min(times) / 1.1, max(times) * 1.1
     x = Axis(low, high, LEFT, WIDTH - RIGHT, logarithmic=True)
     least, most = math.floor(min(accuracies)), math.ceil(max(accuracies) + 0.1)
@@ -112,17 +146,28 @@ def draw_accuracy(drawing, families, colours):
     drawing.text(LEFT, TOP - 10, "published top-1, %")
 
     ends = []
+
+    def draw_family(family, colour, time_of, shape, dashes):
+        points = []
+        for model in family:
+            time = time_of(model)
+            if time is not None:
+                points.append((x(time), y(model["published_top1"])))
+                drawing.mark(*points[-1], colour, shape,
+                             f"{model['model']}: {time:.1f} ms")
+        if points:
+            drawing.line(points, colour, 1.0 if dashes else 1.8, dashes)
+        return points
+
     for name, family in families.items():
-        family = sorted(family, key=lambda row: row["gmacs"])
-        for key, is_full in (("peer_median_ms", False), ("median_ms", True)):
-            points = [(x(row[key]), y(row["published_top1"]))
-                      for row in family]
-            drawing.line(points, colours[name], 1.8 if is_full else 1.0,
-                         "" if is_full else "4 3")
-            for point, row in zip(points, family):
-                drawing.dot(*point, colours[name], is_full,
-                            f"{row['model']}: {row[key]:.1f} ms")
-        ends.append(points[-1])
+        family = sorted(family, key=lambda model: model["gmacs"])
+        for peer, (shape, dashes) in zip(peers, PEER_STYLES):
+            draw_family(family, colours[name],
+                        lambda model: model.peer(peer, "median_ms"), shape,
+                        dashes)
+        ends.append(draw_family(family, colours[name],
+                                lambda model: model["median_ms"], "dot",
+                                "")[-1])
     labels = spread_labels([end[1] for end in ends], 15)
     for name, end, label in zip(families, ends, labels):
         drawing.line([(end[0] + 5, end[1]), (WIDTH - RIGHT + 8, label)],
@@ -131,27 +176,29 @@ def draw_accuracy(drawing, families, colours):
                      colour=colours[name])
 
 
-def draw_shares(drawing, families, colours):
+def draw_shares(drawing, families, peers, colours):
     """Returns where it ends."""
-    rows = [(name, row) for name, family in families.items()
-            for row in family]
+    models = [(name, model) for name, family in families.items()
+              for model in family]
     top = UPPER + 50
-    end = top + ROW * len(rows)
+    end = top + ROW * len(models)
     x = Axis(0, 100, NAMES, WIDTH - 40)
     drawing.text(NAMES, top - 22, "share of the machine's peak, %")
     for share in range(0, 101, 20):
         drawing.line([(x(share), top), (x(share), end)], "#ddd")
         drawing.text(x(share), top - 6, f"{share}", "middle", size=11)
-    for i, (name, row) in enumerate(rows):
+    for i, (name, model) in enumerate(models):
         y = top + ROW * (i + 0.5)
-        drawing.text(NAMES - 8, y + 4, row["model"], "end", size=11)
-        ours, peer = (100 * row["share_of_peak"],
-                      100 * row["peer_share_of_peak"])
-        drawing.line([(x(peer), y), (x(ours), y)], colours[name])
-        drawing.dot(x(peer), y, colours[name], False,
-                    f"{row['model']}: {peer:.1f} %")
-        drawing.dot(x(ours), y, colours[name], True,
-                    f"{row['model']}: {ours:.1f} %")
+        drawing.text(NAMES - 8, y + 4, model["model"], "end", size=11)
+        shares = [("dot", "plainnet", model["share_of_peak"])]
+        shares += [(shape, peer, share)
+                   for peer, (shape, _) in zip(peers, PEER_STYLES)
+                   if (share := model.peer(peer, "share_of_peak"))]
+        places = [x(100 * share) for _, _, share in shares]
+        drawing.line([(min(places), y), (max(places), y)], colours[name])
+        for (shape, who, share), place in zip(shares, places):
+            drawing.mark(place, y, colours[name], shape,
+                         f"{model['model']}, {who}: {100 * share:.1f} %")
     return end
 
 
@@ -165,30 +212,33 @@ def main():
     parser.add_argument("--batch", type=int, default=1)
     options = parser.parse_args()
 
-    latest = {}
+    models = {}
     for line in options.results.read_text().splitlines():
         row = json.loads(line)
         if (row["threads"], row["batch"]) == (options.threads, options.batch):
-            latest[row["model"]] = row
-    if not latest:
+            models.setdefault(row["model"], Model()).add(row)
+    if not models:
         sys.exit(f"{options.results}: holds nothing of {options.threads} "
                  f"threads and batch {options.batch}")
-    families = {}
-    for row in latest.values():
-        families.setdefault(family_of(row), []).append(row)
+    peers, families = {}, {}  # peers by name, with their version
+    for model in models.values():
+        families.setdefault(family_of(model), []).append(model)
+        for name, row in model.rows.items():
+            peers[name] = row["peer"]
     colours = {name: COLOURS[i % len(COLOURS)]
                for i, name in enumerate(families)}
 
     drawing = Drawing()
-    about = next(iter(latest.values()))
-    drawing.text(LEFT, 22, "plainnet (dots) and " + about["peer"]
-                 + " (rings)", size=16)
+    about = next(iter(models.values()))
+    marks = ", ".join(f"{peer} ({shape}s)" for peer, (shape, _)
+                      in zip(peers.values(), PEER_STYLES))
+    drawing.text(LEFT, 22, f"plainnet (dots), {marks}", size=16)
     threads = f"{options.threads} thread" + "s" * (options.threads > 1)
     drawing.text(LEFT, 40, f"{threads}, batch {options.batch}, float32, "
                  f"{about['isa']}, {about['peak_gflops']:.0f} "
                  "GFLOP/s at most", colour="#666")
-    draw_accuracy(drawing, families, colours)
-    end = draw_shares(drawing, families, colours)
+    draw_accuracy(drawing, families, peers, colours)
+    end = draw_shares(drawing, families, peers, colours)
     options.out.write_text(drawing.svg(end + 20))
 
 

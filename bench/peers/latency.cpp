@@ -1,4 +1,4 @@
-// An engine that waits for requests, for onnxruntime_latency.py: latency CHECKPOINT VARIANT INPUT BATCH SIZE THREADS.
+// An engine that waits for requests, for latency.py: latency CHECKPOINT VARIANT INPUT BATCH SIZE THREADS.
 // INPUT holds BATCH x 3 x SIZE x SIZE floats. Requests are lines of standard input, each answered by a line of JSON:
 //
 //   answer       the logits

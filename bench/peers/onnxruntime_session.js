@@ -1,6 +1,6 @@
-// A session of ONNX Runtime that waits for requests, for onnxruntime_latency.py:
+// A session of ONNX Runtime that waits for requests, for latency.py:
 //
-//     node onnxruntime_latency.js PACKAGE MODEL.onnx INPUT BATCH SIZE THREADS
+//     node onnxruntime_session.js PACKAGE MODEL.onnx INPUT BATCH SIZE THREADS
 //
 // PACKAGE is the folder of the package onnxruntime-node; the others and the requests are those of latency.cpp.  The
 // session has ONNX Runtime's own settings, all optimisations on.  Its threads spin for a while when a run is over,
