@@ -27,40 +27,87 @@ struct WindowRows final : RowSource<T> {
       : in(in_), window(window_), out(out_), first_channel(first_channel_), channels(channels_) {}
 
   void pack(Isa isa, Index first, Index count, Index height, T* packed) const override {
-    Index image[matmul_most_rows], top[matmul_most_rows], left[matmul_most_rows];
-    bool inside = true;
-    for (Index r = 0; r < count; ++r) {
-      const Index row = first + r;
-      image[r] = row / (out.width * out.height);
-      top[r] = row / out.width % out.height * window.stride.height - window.padding.top;
-      left[r] = row % out.width * window.stride.width - window.padding.left;
-      inside = inside && left[r] >= 0 && left[r] + window.kernel.width <= in.shape().width;
+    const Index run = window.kernel.width * channels;
+    if (channels == in.shape().channels && window.dilation.width == 1 && run <= most_run) {
+      pack_runs(isa, first, count, height, packed);
+    } else {
+      pack_pixels(isa, first, count, height, packed);
     }
-    // A row of the window is one run of memory where it lies inside the map.
-    const bool whole_rows = inside && channels == in.shape().channels && window.dilation.width == 1;
-    const Index steps = whole_rows ? 1 : window.kernel.width;
-    const Index run = whole_rows ? window.kernel.width * channels : channels;
+  }
+
+ private:
+  static constexpr Index most_run = 128;
+
+  /// Where the windows of some output pixels begin.
+  struct Places {
+    Index image[matmul_most_rows], top[matmul_most_rows], left[matmul_most_rows];
+
+    Places(const WindowRows& rows, Index first, Index count) {
+      const Shape& out = rows.out;
+      for (Index r = 0; r < count; ++r) {
+        const Index row = (first + r) / out.width;
+        image[r] = row / out.height;
+        top[r] = row % out.height * rows.window.stride.height - rows.window.padding.top;
+        left[r] = (first + r) % out.width * rows.window.stride.width - rows.window.padding.left;
+      }
+    }
+  };
+
+  /// A row of a window is one run of memory where it lies inside the map. Where it does not, a copy is packed, with
+  /// zeros for what is outside.
+  void pack_runs(Isa isa, Index first, Index count, Index height, T* packed) const {
+    const Shape& map = in.shape();
+    const Index run = window.kernel.width * channels;
+    const Places places(*this, first, count);
+    T copies[matmul_most_rows * most_run];
+    for (Index ky = 0; ky < window.kernel.height; ++ky, packed += run * height) {
+      RowGroup<T> rows;
+      for (Index r = 0; r < count; ++r) {
+        const Index left = places.left[r];
+        const Index y = places.top[r] + ky * window.dilation.height;
+        const bool has_row = y >= 0 && y < map.height;
+        const Index begin = std::max<Index>(0, left);
+        const Index end = std::min(map.width, left + window.kernel.width);
+        if (has_row && end - begin == window.kernel.width) {
+          rows.data[r] = in.pixel(places.image[r], y, begin);
+        } else {
+          T* const copy = copies + r * run;
+          std::fill_n(copy, run, T{0});
+          if (has_row && begin < end) {
+            std::copy_n(in.pixel(places.image[r], y, begin), (end - begin) * channels,
+                        copy + (begin - left) * channels);
+          }
+          rows.data[r] = copy;
+        }
+      }
+      pack_rows(isa, rows, run, count, height, packed);
+    }
+  }
+
+  /// Pixel after pixel of the windows.
+  void pack_pixels(Isa isa, Index first, Index count, Index height, T* packed) const {
+    const Shape& map = in.shape();
+    const Places places(*this, first, count);
     for (Index ky = 0; ky < window.kernel.height; ++ky) {
-      for (Index kx = 0; kx < steps; ++kx, packed += run * height) {
+      for (Index kx = 0; kx < window.kernel.width; ++kx, packed += channels * height) {
         RowGroup<T> rows;
         bool all_inside = true;
         for (Index r = 0; r < count; ++r) {
-          const Index y = top[r] + ky * window.dilation.height;
-          const Index x = left[r] + kx * window.dilation.width;
-          const bool in_map = y >= 0 && y < in.shape().height && x >= 0 && x < in.shape().width;
-          rows.data[r] = in_map ? in.pixel(image[r], y, x) + first_channel : nullptr;
+          const Index y = places.top[r] + ky * window.dilation.height;
+          const Index x = places.left[r] + kx * window.dilation.width;
+          const bool in_map = y >= 0 && y < map.height && x >= 0 && x < map.width;
+          rows.data[r] = in_map ? in.pixel(places.image[r], y, x) + first_channel : nullptr;
           all_inside = all_inside && in_map;
         }
         if (all_inside) {
-          pack_rows(isa, rows, run, count, height, packed);
+          pack_rows(isa, rows, channels, count, height, packed);
         } else {
-          pack_with_zeros(rows, run, count, height, packed);
+          pack_with_zeros(rows, channels, count, height, packed);
         }
       }
     }
   }
 
- private:
   static void pack_with_zeros(const RowGroup<T>& rows, Index run, Index count, Index height, T* packed) {
     for (Index r = 0; r < height; ++r) {
       const T* row = r < count ? rows.data[r] : nullptr;

@@ -29,7 +29,7 @@ inline void place_row_vector(const RowGroup<T>& rows, Index first, Index count, 
   using V = typename S::Vector;
   constexpr Index columns = 16 / sizeof(T);
   const T* row[S::lanes];
-  V mean[columns], rstd[columns];
+  V mean[columns] = {}, rstd[columns] = {};
   row[0] = rows.data[first];
   for (Index i = 1; i < S::lanes; ++i) row[i] = i < count ? rows.data[first + i] : row[0];
   if (rows.is_normalized) {
@@ -42,10 +42,11 @@ inline void place_row_vector(const RowGroup<T>& rows, Index first, Index count, 
       for (Index c = 0; c < columns; ++c) (values == rows.mean ? mean : rstd)[c] = S::load(of_row[c]);
     }
   }
-  T* column = packed + first;
   const T* const end = packed + depth * height;
-  Index k = 0;
-  for (; k + columns <= depth; k += columns) {
+  for (Index next = 0; depth >= columns && next < depth; next += columns) {
+    // The last columns may cover some of those before: they write the same there.
+    const Index k = next + columns <= depth ? next : depth - columns;
+    T* column = packed + k * height + first;
     V v[columns];
 #pragma GCC unroll 4
     for (Index i = 0; i < columns; ++i) v[i] = S::pieces(row + i, columns, k);
@@ -63,10 +64,10 @@ inline void place_row_vector(const RowGroup<T>& rows, Index first, Index count, 
       for (Index c = 0; c < columns; ++c, column += height) store_part<T>(column, v[c], count);
     }
   }
-  for (; k < depth; ++k, column += height) {
+  for (Index k = 0; depth < columns && k < depth; ++k) {
     for (Index r = 0; r < count; ++r) {
       const T x = row[r][k];
-      column[r] = rows.is_normalized ? (x - rows.mean[first + r]) * rows.rstd[first + r] : x;
+      packed[k * height + first + r] = rows.is_normalized ? (x - rows.mean[first + r]) * rows.rstd[first + r] : x;
     }
   }
 }
