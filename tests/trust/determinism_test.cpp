@@ -33,7 +33,7 @@ TEST(Determinism, EveryNumberOfThreadsAndEveryRunGivesTheSameBits) {
 
 /// What the logits of two instruction sets may be apart by. They add up the same terms in another order, and with fma
 /// round less often. A norm or a softmax multiplies what came before by one over a deviation, which is now and then
-/// small. The largest seen on thousands of random networks and pictures: 3 ε without norms, 170 ε with.
+/// small. The largest seen: 3 ε without norms, in a thousand comparisons, 170 ε with, in five thousand of 270 networks.
 double bound(bool has_norms, double largest_logit) {
   return rounding_error<float>(has_norms ? 256 : 16, largest_logit);
 }
