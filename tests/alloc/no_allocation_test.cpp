@@ -1,4 +1,4 @@
-// A run of an engine allocates nothing: every form of the global operator new is replaced by one that counts.
+// A run of an engine allocates nothing.
 
 #include <atomic>
 #include <cstdlib>
@@ -6,80 +6,17 @@
 
 #include <gtest/gtest.h>
 
+#include "alloc/counted_new.hpp"
 #include "plainnet/core/thread_pool.hpp"
 #include "plainnet/engine/engine.hpp"
 #include "support/isas.hpp"
 #include "support/random.hpp"
 #include "support/small_nfnets.hpp"
 
-namespace {
-
-std::atomic<bool> counting = false;
-std::atomic<long> allocations = 0;
-
-void* allocate(std::size_t size, std::size_t alignment) noexcept {
-  if (counting) ++allocations;
-  if (size == 0) size = 1;
-  return alignment <= alignof(std::max_align_t)
-             ? std::malloc(size)
-             : std::aligned_alloc(alignment, (size + alignment - 1) / alignment * alignment);
-}
-
-void* allocate_or_throw(std::size_t size, std::size_t alignment) {
-  void* memory = allocate(size, alignment);
-  if (!memory) throw std::bad_alloc();
-  return memory;
-}
-
-std::size_t to_size(std::align_val_t alignment) { return static_cast<std::size_t>(alignment); }
-
-}  // namespace
-
-// Not inlined: GCC would see free() for what it knows as operator new's, and warn.
-[[gnu::noinline]] void* operator new(std::size_t size) { return allocate_or_throw(size, 1); }
-[[gnu::noinline]] void* operator new[](std::size_t size) { return allocate_or_throw(size, 1); }
-[[gnu::noinline]] void* operator new(std::size_t size, std::align_val_t alignment) {
-  return allocate_or_throw(size, to_size(alignment));
-}
-[[gnu::noinline]] void* operator new[](std::size_t size, std::align_val_t alignment) {
-  return allocate_or_throw(size, to_size(alignment));
-}
-[[gnu::noinline]] void* operator new(std::size_t size, const std::nothrow_t&) noexcept { return allocate(size, 1); }
-[[gnu::noinline]] void* operator new[](std::size_t size, const std::nothrow_t&) noexcept { return allocate(size, 1); }
-[[gnu::noinline]] void* operator new(std::size_t size, std::align_val_t alignment, const std::nothrow_t&) noexcept {
-  return allocate(size, to_size(alignment));
-}
-[[gnu::noinline]] void* operator new[](std::size_t size, std::align_val_t alignment, const std::nothrow_t&) noexcept {
-  return allocate(size, to_size(alignment));
-}
-[[gnu::noinline]] void operator delete(void* memory) noexcept { std::free(memory); }
-[[gnu::noinline]] void operator delete[](void* memory) noexcept { std::free(memory); }
-[[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
-[[gnu::noinline]] void operator delete[](void* memory, std::size_t) noexcept { std::free(memory); }
-[[gnu::noinline]] void operator delete(void* memory, std::align_val_t) noexcept { std::free(memory); }
-[[gnu::noinline]] void operator delete[](void* memory, std::align_val_t) noexcept { std::free(memory); }
-[[gnu::noinline]] void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { std::free(memory); }
-[[gnu::noinline]] void operator delete[](void* memory, std::size_t, std::align_val_t) noexcept { std::free(memory); }
-[[gnu::noinline]] void operator delete(void* memory, const std::nothrow_t&) noexcept { std::free(memory); }
-[[gnu::noinline]] void operator delete[](void* memory, const std::nothrow_t&) noexcept { std::free(memory); }
-[[gnu::noinline]] void operator delete(void* memory, std::align_val_t, const std::nothrow_t&) noexcept {
-  std::free(memory);
-}
-[[gnu::noinline]] void operator delete[](void* memory, std::align_val_t, const std::nothrow_t&) noexcept {
-  std::free(memory);
-}
-
 namespace plainnet {
 namespace {
 
-template <class Function>
-long allocations_of(Function&& function) {
-  allocations = 0;
-  counting = true;
-  function();
-  counting = false;
-  return allocations;
-}
+using test::allocations_of;
 
 TEST(OperatorNew, IsCountedInEveryForm) {
   // Called by name: a compiler may leave out a new-expression whose result nobody uses.
@@ -92,6 +29,7 @@ TEST(OperatorNew, IsCountedInEveryForm) {
   EXPECT_EQ(allocations_of([] { ::operator delete(::operator new(8, std::nothrow)); }), 1);
   EXPECT_EQ(allocations_of([] { ::operator delete[](::operator new[](8, std::nothrow)); }), 1);
   EXPECT_EQ(allocations_of([] { AlignedVector<float> vector(100); }), 1);
+  EXPECT_EQ(allocations_of([] { AlignedVector<float> vector(2'000'000); }), 1);  // by calloc()
   EXPECT_EQ(allocations_of([] {}), 0);
 }
 

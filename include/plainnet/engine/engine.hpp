@@ -6,6 +6,7 @@
 #include <string_view>
 #include <type_traits>
 
+#include "plainnet/core/run_arithmetic.hpp"
 #include "plainnet/core/thread_pool.hpp"
 #include "plainnet/engine/lower.hpp"
 #include "plainnet/engine/memory_plan.hpp"
@@ -125,7 +126,8 @@ class BasicEngine {
 
   /// `in` (N, H, W, C), normalised, in the shape of preparation; the logits (N, 1, 1, classes) lie in the workspace
   /// until its next run. Throws Error if a shape is not as prepared, before anything is computed; then neither throws
-  /// nor allocates. The bits of the result do not depend on the number of threads nor on the batch.
+  /// nor allocates. The bits of the result do not depend on the number of threads nor on the batch, nor on the
+  /// arithmetic that the caller has set; denormal numbers count as zeros (RunArithmetic).
   TensorView<const T> run(TensorView<const T> in, Workspace<T>& workspace) const {
     return *run(in, workspace, [](Index, Index) noexcept { return true; });
   }
@@ -218,12 +220,13 @@ class BasicEngine {
   template <class Hook>
   bool run_checked(TensorView<const T> in, Workspace<T>& workspace, Hook& hook) const noexcept {
     const auto value = [&](Index i) { return i == 0 ? in : view(workspace, i); };
+    RunExecutor executor(workspace.executor());
     for (std::size_t i = 0; i < program_->steps().size(); ++i) {
-      if (!hook(static_cast<Index>(i), step_count())) return false;
+      if (!hook(static_cast<Index>(i), step_count())) return false;  // in the caller's own arithmetic
+      const RunArithmetic arithmetic;
       const auto& [operation, read, residual] = program_->steps()[i];
       const TensorView<T> out(workspace.maps() + plan_.offsets[places_[i]], shapes_[i + 1]);
-      operation->run(value(read), residual ? value(*residual).data() : nullptr, out, workspace.scratch(),
-                     workspace.executor());
+      operation->run(value(read), residual ? value(*residual).data() : nullptr, out, workspace.scratch(), executor);
     }
     return hook(step_count(), step_count());
   }
