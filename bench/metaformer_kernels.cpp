@@ -68,8 +68,8 @@ struct PoolMixing : Operands<T> {
 template <class T>
 struct GroupNorm : Operands<T> {
   AlignedVector<T> scratch;
-  GroupNorm(const Shape& shape, Isa isa)
-      : Operands<T>(shape, isa), scratch(static_cast<std::size_t>(image_moments_scratch<T>(shape))) {}
+  GroupNorm(const Shape& shape_, Isa isa_)
+      : Operands<T>(shape_, isa_), scratch(static_cast<std::size_t>(image_moments_scratch<T>(shape_))) {}
   double macs() const { return 0; }
   void run() {
     image_moments<T>(this->map(), static_cast<T>(1e-5), this->moments.data(), scratch.data(), this->isa, this->pool);
@@ -87,8 +87,8 @@ struct MlpUp : Operands<T> {
   PackedMatrix<T> packed =
       pack_matrix<T, T>({weight.data(), this->shape.channels, hidden, hidden, 1}, this->per_channel.data(), this->isa);
   AlignedVector<T> scratch = numbers<T>(matmul_scratch<T>(this->shape.channels), 4);
-  MlpUp(const Shape& shape, Isa isa) : Operands<T>(shape, isa) {
-    this->out.resize(static_cast<std::size_t>(shape.pixels() * hidden));
+  MlpUp(const Shape& shape_, Isa isa_) : Operands<T>(shape_, isa_) {
+    this->out.resize(static_cast<std::size_t>(shape_.pixels() * hidden));
   }
   double macs() const { return static_cast<double>(this->shape.elements() * hidden); }
   void run() {
@@ -135,10 +135,10 @@ struct AttentionOf32 : Operands<T> {
   using Operands<T>::Operands;
   double macs() const { return static_cast<double>(2 * this->shape.elements() * tokens); }
   void run() {
-    Shape shape = this->shape;
-    shape.channels *= 3;
-    attend<T>(TensorView<const T>(qkv.data(), shape), shape.channels / 96, this->result(), scratch.data(), this->isa,
-              this->pool);
+    Shape qkv_shape = this->shape;
+    qkv_shape.channels *= 3;
+    attend<T>(TensorView<const T>(qkv.data(), qkv_shape), qkv_shape.channels / 96, this->result(), scratch.data(),
+              this->isa, this->pool);
   }
 };
 

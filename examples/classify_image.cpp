@@ -30,7 +30,7 @@ int main(int argc, char** argv) {
       std::printf("%6.2f %%  class %td  %s\n", 100.0 * static_cast<double>(prediction.probability), prediction.index,
                   prediction.label.c_str());
     }
-  } catch (const plainnet::Error& error) {
+  } catch (const std::exception& error) {
     std::fprintf(stderr, "%s\n", error.what());
     return 1;
   }

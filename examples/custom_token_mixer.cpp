@@ -8,6 +8,7 @@
 #include <cmath>
 #include <complex>
 #include <cstdio>
+#include <exception>
 #include <filesystem>
 
 #include <unsupported/Eigen/FFT>
@@ -81,7 +82,7 @@ int main(int argc, char** argv) try {
   std::printf("largest difference between the engine and the network as trained: %.1e of logits up to %.1e\n",
               static_cast<double>(difference), static_cast<double>(logits.matrix().cwiseAbs().maxCoeff()));
   return difference < 1e-4f * logits.matrix().cwiseAbs().maxCoeff() ? 0 : 1;
-} catch (const plainnet::Error& error) {
+} catch (const std::exception& error) {
   std::fprintf(stderr, "%s\n", error.what());
   return 1;
 }

@@ -62,8 +62,8 @@ class BasicClassifier {
       : preprocessing_(model.variant().preprocessing),
         labels_(options.labels),
         engine_(std::visit(
-            [&](auto&& folded) {
-              return prepare(std::move(folded), model.variant().input_shape(), {.threads = options.threads});
+            [&]<class Folded>(Folded&& folded) {
+              return prepare(std::forward<Folded>(folded), model.variant().input_shape(), {.threads = options.threads});
             },
             load_folded<T>(model, {.threads = options.threads}, &load_report_))) {
     require(labels_.empty() || static_cast<Index>(labels_.size()) == model.classes(), labels_.size(), " labels for ",

@@ -101,8 +101,11 @@ AnyTrained<T> load_trained(const Model& model, LoadReport* report = nullptr) {
 template <class T>
 AnyFolded<T> load_folded(const Model& model, const FoldOptions& options = {}, LoadReport* report = nullptr) {
   if (!model.is_folded()) {
-    return std::visit([&](auto&& trained) -> AnyFolded<T> { return fold(std::move(trained), options).network; },
-                      load_trained<T>(model, report));
+    return std::visit(
+        [&]<class Trained>(Trained&& trained) -> AnyFolded<T> {
+          return fold(std::forward<Trained>(trained), options).network;
+        },
+        load_trained<T>(model, report));
   }
   AnyFolded<T> network = make_folded<T>(model.recognized.config, model.slope);
   std::visit(

@@ -110,8 +110,9 @@ std::vector<std::function<Subject()>> subjects_of(const BenchArguments& argument
   for (const std::string& name : arguments.models) chosen.push_back(&variant_named(name));
 
   std::vector<std::function<Subject()>> subjects;
+  subjects.reserve(chosen.size());
   for (const Variant* variant : chosen) {
-    subjects.push_back([variant, run] { return random_subject(*variant, run); });
+    subjects.emplace_back([variant, run] { return random_subject(*variant, run); });
   }
   return subjects;
 }

@@ -40,8 +40,9 @@ Tensor<float> run_engine(const Model& model, const Tensor<float>& input, const V
   const Tensor<float> single = part_of_batch(input, 0, 1);
   const Tensor<float> pair = part_of_batch(input, 1, 2);
   const EngineOptions options{.threads = arguments.threads, .isa = arguments.isa.value_or(chosen_isa())};
-  const Engine engine = std::visit([&](auto&& folded) { return prepare(std::move(folded), single.shape(), options); },
-                                   load_folded<float>(model, {.threads = arguments.threads}, &report));
+  const Engine engine = std::visit(
+      [&]<class Folded>(Folded&& folded) { return prepare(std::forward<Folded>(folded), single.shape(), options); },
+      load_folded<float>(model, {.threads = arguments.threads}, &report));
   Tensor<float> logits({.batch = picture_count, .channels = engine.output_shape().channels});
   float* out = logits.data();
   for (const Tensor<float>* part : {&single, &pair}) {

@@ -33,6 +33,7 @@ inline std::string table_row(const std::vector<Column>& columns, const std::vect
 
 inline std::string table_head(const std::vector<Column>& columns) {
   std::vector<std::string> titles;
+  titles.reserve(columns.size());
   for (const Column& column : columns) titles.emplace_back(column.title);
   return table_row(columns, titles);
 }

@@ -15,6 +15,7 @@ namespace plainnet {
 inline std::vector<std::size_t> ascending(const std::vector<Index>& keys,
                                           Index most = std::numeric_limits<Index>::max()) {
   std::vector<std::pair<Index, std::size_t>> pairs;
+  pairs.reserve(keys.size());
   for (const Index key : keys) pairs.emplace_back(key, pairs.size());
   const auto end = pairs.begin() + std::clamp<Index>(most, 0, static_cast<Index>(pairs.size()));
   std::partial_sort(pairs.begin(), end, pairs.end());

@@ -29,6 +29,7 @@ struct MemoryPlan {
 /// time. For the chains of maps of all VanillaNets this is the least that is possible: what two neighbours take.
 inline MemoryPlan plan_memory(const std::vector<Lifetime>& values, Index granularity) {
   std::vector<Index> negative_sizes;
+  negative_sizes.reserve(values.size());
   for (const Lifetime& value : values) negative_sizes.push_back(-value.size);
   MemoryPlan plan{.offsets = std::vector<Index>(values.size()), .size = 0};
   std::vector<std::size_t> placed;  // by offset

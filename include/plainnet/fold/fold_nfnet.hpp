@@ -44,7 +44,7 @@ Folding<FoldedNfNet<T>> fold(NfNet<T> trained, const FoldOptions& options = {}) 
   ThreadPool pool(options.threads);
   FoldContext context{pool};
   FoldedNfNet<T> folded(std::move(trained));
-  const double gain = trained.act.gain;
+  const double gain = trained.act.gain;  // NOLINT(bugprone-use-after-move): what has no place in `folded` stays
   const auto count_gain = [&](Index times) {
     if (gain != 1.0) context.count(activation_gain_into_weights, times);
   };

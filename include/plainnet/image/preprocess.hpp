@@ -86,11 +86,11 @@ inline Image resize_and_crop(const Image& image, const Preprocessing& preprocess
   const ImageSize resized = resized_size({image.width, image.height}, preprocessing);
   const Index left = crop_offset(resized.width, size);
   const Index top = crop_offset(resized.height, size);
-  const Image part = resize(image, resized.width, resized.height,
-                            {.left = std::max<Index>(left, 0),
-                             .top = std::max<Index>(top, 0),
-                             .width = std::min(size, resized.width),
-                             .height = std::min(size, resized.height)});
+  Image part = resize(image, resized.width, resized.height,
+                      {.left = std::max<Index>(left, 0),
+                       .top = std::max<Index>(top, 0),
+                       .width = std::min(size, resized.width),
+                       .height = std::min(size, resized.height)});
   if (part.width == size && part.height == size) return part;
 
   Image framed(size, size);

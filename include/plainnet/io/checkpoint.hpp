@@ -6,7 +6,6 @@
 #include <memory>
 #include <span>
 #include <string>
-#include <utility>
 
 #include "plainnet/core/error.hpp"
 #include "plainnet/io/file_kind.hpp"
@@ -27,13 +26,13 @@ struct CheckpointOptions {
 /// Reads a checkpoint that lies in memory: a safetensors file or a PyTorch checkpoint, told by its content. As
 /// parse_safetensors() and parse_torch_checkpoint(). Error also if a key is given for a file that has no entries.
 inline StateDict parse_checkpoint(std::span<const std::byte> bytes, const std::string& source = "memory",
-                                  const CheckpointOptions& options = {}, std::shared_ptr<const void> owner = nullptr) {
-  if (looks_like_torch(bytes))
-    return parse_torch_checkpoint(bytes, source, {options.key, options.torch}, std::move(owner));
+                                  const CheckpointOptions& options = {},
+                                  const std::shared_ptr<const void>& owner = nullptr) {
+  if (looks_like_torch(bytes)) return parse_torch_checkpoint(bytes, source, {options.key, options.torch}, owner);
   if (bytes.size() < 9 || bytes[8] != std::byte{'{'}) {  // where the header of a safetensors file begins
     fail(source, ": neither a safetensors file nor a PyTorch checkpoint but ", detail::describe_start(bytes));
   }
-  StateDict result = parse_safetensors(bytes, source, options.safetensors, std::move(owner));
+  StateDict result = parse_safetensors(bytes, source, options.safetensors, owner);
   if (!options.key.empty()) {
     fail(source, ": a safetensors file has no entries, so not \"", detail::printable(options.key), "\" either");
   }

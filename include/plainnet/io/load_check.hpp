@@ -121,7 +121,7 @@ inline std::string likely_cause(const StateDict& tensors, const std::vector<Name
   if (in_file && !in_network) return "the file holds the trained form, with batch norms; the network is folded";
   if (mismatches.missing.empty() && mismatches.unexpected.empty()) {
     if (mismatches.misshapen.empty()) return "integer or 8-bit weights are not supported";
-    const std::string change = explain_extents(mismatches.misshapen);
+    std::string change = explain_extents(mismatches.misshapen);
     if (!change.empty()) return change;
   }
   return "exported from another variant?";

@@ -59,7 +59,8 @@ inline std::string_view find_header(std::string_view file, std::string_view sour
 /// Reads a safetensors file that lies in memory. The tensors refer to `bytes`; `owner` is kept for as long as one of
 /// them lives. `source` names the file in messages. Error if any rule of the format or any limit is broken.
 inline StateDict parse_safetensors(std::span<const std::byte> bytes, const std::string& source = "memory",
-                                   const SafetensorsLimits& limits = {}, std::shared_ptr<const void> owner = nullptr) {
+                                   const SafetensorsLimits& limits = {},
+                                   const std::shared_ptr<const void>& owner = nullptr) {
   const std::string_view file(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   const std::string_view text = detail::find_header(file, source, limits);
   const std::span<const std::byte> data = bytes.subspan(8 + text.size());

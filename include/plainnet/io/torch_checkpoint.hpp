@@ -215,6 +215,7 @@ inline void remove_prefixes(std::vector<NamedTorchTensor>& tensors) {
 /// No name twice: looked at before the numbers are, which may take longer.
 inline void check_names(const std::vector<NamedTorchTensor>& tensors, const std::string& source) {
   std::vector<std::string_view> names;
+  names.reserve(tensors.size());
   for (const NamedTorchTensor& each : tensors) names.push_back(each.name);
   std::sort(names.begin(), names.end());
   const auto twin = std::adjacent_find(names.begin(), names.end());
@@ -273,7 +274,8 @@ inline bool looks_like_torch(std::span<const std::byte> bytes) {
 /// under. Error, with the byte offset and the operation or the tensor, if the file breaks a rule of the format or a
 /// limit, or holds no tensors under names.
 inline StateDict parse_torch_checkpoint(std::span<const std::byte> bytes, const std::string& source = "memory",
-                                        const TorchOptions& options = {}, std::shared_ptr<const void> owner = nullptr) {
+                                        const TorchOptions& options = {},
+                                        const std::shared_ptr<const void>& owner = nullptr) {
   const TorchLimits& limits = options.limits;
   std::unique_ptr<detail::TorchFile> file;
   if (!looks_like_torch(bytes)) fail(source, ": byte 0: neither a zip archive nor a pickle; not a PyTorch checkpoint");
@@ -289,6 +291,7 @@ inline StateDict parse_torch_checkpoint(std::span<const std::byte> bytes, const 
   detail::check_total(tensors, bytes.size(), source, limits);
   // All storages are looked for before the first number is copied.
   std::vector<std::span<const std::byte>> storages;
+  storages.reserve(tensors.size());
   for (const auto& [name, tensor] : tensors) {
     storages.push_back(tensor.bytes() == 0 ? std::span<const std::byte>() : file->storage(tensor.storage));
   }

@@ -87,7 +87,7 @@ namespace detail {
 template <class T, class Source>
 void pack_panel(const StridedMatrix<Source>& matrix, Index first, Index count, Index width, Isa isa, T* panel) {
   if constexpr (std::is_same_v<T, Source>) {
-    if (matrix.row_stride == 1) {  // a column lies as a run: squares of them are transposed
+    if (matrix.row_stride == 1 && matrix.rows > 0) {  // a column lies as a run: squares of them are transposed
       for (Index c = 0; c < count; c += RowGroup<T>::most) {
         RowGroup<T> columns;
         const Index some = std::min(RowGroup<T>::most, count - c);

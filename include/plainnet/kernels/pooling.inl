@@ -17,7 +17,7 @@ inline void max_of_rectangle(const Rectangle<T>& in, Index channels, T* out) {
     for (Index y = 0; y < in.height; ++y) {
       for (Index x = 0; x < in.width; ++x) {
         const T value = in.pixel(y, x)[c];
-        best = best > value || best != best ? best : value;
+        best = best > value || best != best ? best : value;  // NOLINT(misc-redundant-expression): NaN
       }
     }
     out[c] = best;

@@ -61,6 +61,7 @@ struct Simd {
   static Vector at_least(Vector low, Vector x) { return x < low ? low : x; }
   static Vector at_most(Vector high, Vector x) { return x > high ? high : x; }
   static Vector relu(Vector x) { return at_least(Vector{}, x); }
+  // NOLINTNEXTLINE(misc-redundant-expression): NaN
   static Vector larger(Vector a, Vector b) { return ((a > b) | (a != a)) ? a : b; }
   static Vector low(Vector a, Vector b) {
     if constexpr (lanes == 2) {

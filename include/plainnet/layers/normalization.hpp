@@ -84,7 +84,7 @@ struct Normalize {
     const Index together = over == NormOver::channels ? 1 : shape.height * shape.width;  // pixels
     for (Index first = 0; together > 0 && first < shape.pixels(); first += together) {
       const auto x = in.matrix().middleRows(first, together).array();
-      const auto wide = x.template cast<double>();
+      const auto& wide = x.template cast<double>();
       const double mean = wide.mean();
       const double variance = (wide - mean).square().mean();
       out.matrix().middleRows(first, together).array() =

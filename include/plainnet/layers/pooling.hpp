@@ -34,7 +34,7 @@ auto channels_of(TensorView<T> map, Index n, Index y, Index x) {
 /// The larger of both, NaN if either is, as PyTorch's pooling.
 template <class T>
 T larger(T a, T b) {
-  return a > b || a != a ? a : b;
+  return a > b || a != a ? a : b;  // NOLINT(misc-redundant-expression): NaN
 }
 
 /// Calls function(n, y, x) for every pixel of a map.

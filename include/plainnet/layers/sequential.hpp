@@ -99,6 +99,7 @@ class OneOf {
 
   template <class Choice>
     requires(std::same_as<std::remove_cvref_t<Choice>, Layers> || ...)
+  // NOLINTNEXTLINE(bugprone-forwarding-reference-overload): what is required excludes a OneOf
   OneOf(Choice&& choice) : choice_(std::forward<Choice>(choice)) {}
 
   const std::variant<Layers...>& choice() const { return choice_; }

@@ -66,6 +66,7 @@ struct Variant {
 inline const std::vector<Variant>& variants() {
   static const std::vector<Variant> all = [] {
     std::vector<Variant> rows;
+    rows.reserve(vanillanet_variants.size() + metaformer_variants.size() + nfnet_variants.size());
     for (const VanillaNetVariant& row : vanillanet_variants) {
       rows.push_back({std::string(row.name), "VanillaNet", row.config(), row.preprocessing, row.published_top1,
                       row.checkpoint(), Form::folded});
