@@ -82,22 +82,24 @@ inline Loop loop_of(Isa isa) {
 
 }  // namespace peak
 
-/// GFLOP/s of `threads` threads together in an instruction set, a multiply-add counted as two: the best of several
-/// rounds of about ten milliseconds, since whatever disturbs a round makes it slower.
+/// GFLOP/s of `threads` threads together in an instruction set, a multiply-add counted as two: the best round of some
+/// ten milliseconds in a third of a second, since whatever disturbs a round makes it slower, and threads that begin on
+/// the same processor are parted only after a while.
 inline double measure_peak(Isa isa, Index threads) {
+  using Clock = std::chrono::steady_clock;
   constexpr Index steps = 4'000'000;
-  constexpr int rounds = 5;
   const peak::Loop loop = peak::loop_of(isa);
   ThreadPool pool(threads);
   std::vector<float> results(static_cast<std::size_t>(threads));
   double best = 0;
-  for (int round = 0; round < rounds; ++round) {
-    const auto start = std::chrono::steady_clock::now();
+  const Clock::time_point end = Clock::now() + std::chrono::milliseconds(333);
+  do {
+    const Clock::time_point start = Clock::now();
     pool.run([&](Index thread) { results[static_cast<std::size_t>(thread)] = loop.run(steps); });
-    const std::chrono::duration<double> time = std::chrono::steady_clock::now() - start;
+    const std::chrono::duration<double> time = Clock::now() - start;
     const auto operations = static_cast<double>(2 * peak::chains * loop.lanes * steps * threads);
     best = std::max(best, operations / time.count() / 1e9);
-  }
+  } while (Clock::now() < end);
   return best;
 }
 
