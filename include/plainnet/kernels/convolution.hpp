@@ -43,12 +43,12 @@ struct WindowRows final : RowSource<T> {
     Index image[matmul_most_rows], top[matmul_most_rows], left[matmul_most_rows];
 
     Places(const WindowRows& rows, Index first, Index count) {
-      const Shape& out = rows.out;
+      const Shape& outputs = rows.out;
       for (Index r = 0; r < count; ++r) {
-        const Index row = (first + r) / out.width;
-        image[r] = row / out.height;
-        top[r] = row % out.height * rows.window.stride.height - rows.window.padding.top;
-        left[r] = (first + r) % out.width * rows.window.stride.width - rows.window.padding.left;
+        const Index row = (first + r) / outputs.width;
+        image[r] = row / outputs.height;
+        top[r] = row % outputs.height * rows.window.stride.height - rows.window.padding.top;
+        left[r] = (first + r) % outputs.width * rows.window.stride.width - rows.window.padding.left;
       }
     }
   };
