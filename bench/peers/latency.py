@@ -52,7 +52,7 @@ import subprocess
 import sys
 import tempfile
 
-from published import Failure, Files
+from published import Failure, Files, numbers
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -280,10 +280,6 @@ def measure(options, folder):
         if not options.work:
             for file in files.exported():
                 file.unlink()
-
-
-def numbers(text):
-    return [int(number) for number in text.split(",")]
 
 
 def main():

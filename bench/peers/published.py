@@ -205,6 +205,7 @@ def export(sources, variant, side, files):
 
 
 def numbers(text):
+    """Of an argument like 1,8."""
     return [int(number) for number in text.split(",")]
 
 

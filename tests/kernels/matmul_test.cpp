@@ -393,8 +393,9 @@ TEST(Matmul, RowsInCacheAreAFewRegisterBlocksAtLeastAndASmallMapOfManyChannels) 
 }
 
 TEST(Matmul, ThreadsShareRowsWhereEachHasEnoughAndTheWeightsAreNotTooMany) {
-  const auto by_rows = [](Index rows, Index depth, Index columns, Index threads, Index pooled = 1) {
-    const PackedView<float> b{Isa::baseline, depth, columns, nullptr, nullptr};
+  const auto by_rows = [](Index rows, Index depth, Index columns, Index threads, Index pooled = 1,
+                          Isa isa = Isa::baseline) {
+    const PackedView<float> b{isa, depth, columns, nullptr, nullptr};
     return multiplies_by_rows(rows, pooled, b, threads);
   };
   EXPECT_TRUE(by_rows(3136, 64, 256, 2));
@@ -407,6 +408,11 @@ TEST(Matmul, ThreadsShareRowsWhereEachHasEnoughAndTheWeightsAreNotTooMany) {
   EXPECT_FALSE(by_rows(1, 2048, 1000, 2));
   EXPECT_TRUE(by_rows(196, 2048, 4096, 2, 4));  // 24 and 25 rows of the result
   EXPECT_FALSE(by_rows(48, 64, 64, 4, 4));
+  // Blocks of 14, 13 or 12 rows: 32 are no whole number of them, nor are 29, 25 and 24 are.
+  EXPECT_FALSE(by_rows(64, 768, 768, 2, 1, Isa::avx512));
+  EXPECT_FALSE(by_rows(57, 768, 768, 2, 1, Isa::avx512));
+  EXPECT_TRUE(by_rows(49, 768, 768, 2, 1, Isa::avx512));
+  EXPECT_TRUE(by_rows(64, 768, 768, 2));
 }
 
 TEST(Matmul, PacksTheColumnsOfAPanelWhateverTheirNumber) {
