@@ -160,7 +160,7 @@ struct ComposeRow {
   Index out, middle, in, threads;
 };
 
-// Around vectors, panels and blocks of the product below; the last so large that floats go through Strassen's levels.
+// Around vectors, panels and blocks of the product below.
 TYPED_TEST(FoldAlgebraOf, ComposeIsOneMapAfterTheOther) {
   using T = TypeParam;
   test::Random random(3);

@@ -8,7 +8,7 @@
 
 #include "plainnet/core/parameter.hpp"
 #include "plainnet/core/thread_pool.hpp"
-#include "plainnet/kernels/strassen.hpp"
+#include "plainnet/kernels/scaled_product.hpp"
 
 namespace plainnet {
 
@@ -124,8 +124,7 @@ double dot(const T* row, const Vector& vector) {
 ///   W = diag(s₂)·W₂·diag(s₁)·W₁,   b = s₂·(W₂·(s₁·b₁ + t₁) + b₂) + t₂
 ///
 /// Exact where W₁ is a k×k convolution, padded too, and W₂ is 1×1. (A padded k×k after a 1×1 would not be: at the
-/// border it sees zeros in place of b₁.) Products of floats are made by Strassen's algorithm where they are large,
-/// which the precision of double allows; those of doubles by the definition.
+/// border it sees zeros in place of b₁.)
 template <class T>
 void compose(const Parameter<T>& weight2, const Vector& bias2, const ChannelAffine& affine2,
              const Parameter<T>& weight1, const Vector& bias1, const ChannelAffine& affine1, Parameter<T>& out_weight,
@@ -157,9 +156,7 @@ void compose(const Parameter<T>& weight2, const Vector& bias2, const ChannelAffi
                                           .row_scale = affine2.scale.data(),
                                           .depth_scale = affine1.scale.data(),
                                           .out = out_weight.data()};
-  const bool is_rounded = sizeof(T) < sizeof(double);
-  const Index levels = is_rounded ? kernels::strassen_levels(product.rows, product.depth, columns) : 0;
-  kernels::multiply(product, chosen_isa(), levels, workspace, pool);
+  kernels::multiply(product, chosen_isa(), workspace, pool);
 }
 
 }  // namespace plainnet
