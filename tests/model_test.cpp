@@ -105,6 +105,45 @@ TEST(LoadFolded, FoldsWhatIsNotYetFolded) {
   }
 }
 
+template <class Network>
+std::pair<Index, Index> shared_and_all(const Network& network) {
+  std::pair<Index, Index> counts;
+  for_each_parameter(network, [&](const std::string&, const auto& parameter, ParameterKind) {
+    counts.first += parameter.is_shared() ? 1 : 0;
+    counts.second += 1;
+  });
+  return counts;
+}
+
+// A network of its own, even where folding passes a parameter on as it is; only who asks for it shares the file's
+// memory.
+TEST(LoadFolded, SharesNothingWithTheFileUnlessAsked) {
+  const auto check = [](const StateDict& file) {
+    const Model model = open_model(file);
+    const AnyFolded<float> own = load_folded<float>(model);
+    const AnyFolded<float> shared = load_folded<float>(model, {}, nullptr, {.share = true});
+    std::visit([](const auto& network) { EXPECT_EQ(shared_and_all(network).first, 0); }, own);
+    const auto [some, all] = std::visit([](const auto& network) { return shared_and_all(network); }, shared);
+    EXPECT_GT(some, 0);
+    EXPECT_TRUE(!model.is_folded() || some == all);
+    const StateDict left = std::visit([](const auto& network) { return to_state_dict(network); }, own);
+    const StateDict right = std::visit([](const auto& network) { return to_state_dict(network); }, shared);
+    ASSERT_EQ(left.size(), right.size());
+    for (const auto& [name, tensor] : left) {
+      EXPECT_TRUE(std::ranges::equal(tensor.bytes, right.at(name).bytes)) << name;
+    }
+  };
+  const VanillaNet<float> network = random_network();
+  check(folded_state_dict(fold(network).network, "vanillanet_test"));
+  AnyTrained<float> nfnet = make_trained<float>(variant_named("eca_nfnet_l0").config, 1.0);
+  std::visit(
+      [&](auto& trained) {
+        test::Random(2).fill_network(trained);
+        check(to_state_dict(trained));
+      },
+      nfnet);
+}
+
 TEST(FoldedStateDict, SaysWhatShapesDoNotTell) {
   const StateDict merged = folded_state_dict(fold(random_network()).network, "vanillanet_test");
   EXPECT_EQ(merged.metadata.at("plainnet.model"), "vanillanet_test");

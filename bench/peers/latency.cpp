@@ -39,7 +39,7 @@ plainnet::Engine load_engine(const std::string& checkpoint, const std::string& v
                              Index threads) {
   const plainnet::Model model = plainnet::open_model(checkpoint, {.variant = variant});
   return std::visit([&](auto&& network) { return plainnet::prepare(std::move(network), input, {.threads = threads}); },
-                    plainnet::load_folded<float>(model, {.threads = threads}));
+                    plainnet::load_folded<float>(model, {.threads = threads}, nullptr, {.share = true}));
 }
 
 class Subject {

@@ -65,7 +65,7 @@ class BasicClassifier {
             [&]<class Folded>(Folded&& folded) {
               return prepare(std::forward<Folded>(folded), model.variant().input_shape(), {.threads = options.threads});
             },
-            load_folded<T>(model, {.threads = options.threads}, &load_report_))) {
+            load_folded<T>(model, {.threads = options.threads}, &load_report_, {.share = true}))) {
     require(labels_.empty() || static_cast<Index>(labels_.size()) == model.classes(), labels_.size(), " labels for ",
             model.classes(), " classes: are they of another model?");
   }

@@ -84,33 +84,47 @@ inline Model open_model(const std::filesystem::path& path, const ModelOptions& o
 
 /// The network as trained. Error if the file holds the folded form, or tensors are missing, unexpected or misshapen.
 template <class T>
-AnyTrained<T> load_trained(const Model& model, LoadReport* report = nullptr) {
+AnyTrained<T> load_trained(const Model& model, LoadReport* report = nullptr, const LoadOptions& options = {}) {
   require(!model.is_folded(), model.tensors.source,
           ": holds the folded form, from which the trained form cannot be had back");
   AnyTrained<T> network = make_trained<T>(model.recognized.config, model.slope);
   std::visit(
       [&](auto& trained) {
-        const LoadReport loaded = load(trained, model.tensors);
+        const LoadReport loaded = load(trained, model.tensors, options);
         if (report) *report = loaded;
       },
       network);
   return network;
 }
 
+namespace detail {
+
+/// Folds what was trained. Its numbers are where the file holds them until they are folded.
+template <class T>
+AnyFolded<T> fold_from(const Model& model, const FoldOptions& options, LoadReport* report, LoadOptions load_options) {
+  const bool may_share = std::exchange(load_options.share, true);
+  return std::visit(
+      [&]<class Trained>(Trained&& trained) -> AnyFolded<T> {
+        auto folded = fold(std::forward<Trained>(trained), options).network;
+        if (!may_share) {  // what folding left as it was
+          for_each_parameter(folded, [](const std::string&, auto& parameter, ParameterKind) { parameter.own(); });
+        }
+        return folded;
+      },
+      load_trained<T>(model, report, load_options));
+}
+
+}  // namespace detail
+
 /// The folded network: read, if the file holds that form, else folded from the trained form.
 template <class T>
-AnyFolded<T> load_folded(const Model& model, const FoldOptions& options = {}, LoadReport* report = nullptr) {
-  if (!model.is_folded()) {
-    return std::visit(
-        [&]<class Trained>(Trained&& trained) -> AnyFolded<T> {
-          return fold(std::forward<Trained>(trained), options).network;
-        },
-        load_trained<T>(model, report));
-  }
+AnyFolded<T> load_folded(const Model& model, const FoldOptions& options = {}, LoadReport* report = nullptr,
+                         const LoadOptions& load_options = {}) {
+  if (!model.is_folded()) return detail::fold_from<T>(model, options, report, load_options);
   AnyFolded<T> network = make_folded<T>(model.recognized.config, model.slope);
   std::visit(
       [&](auto& folded) {
-        const LoadReport loaded = load(folded, model.tensors);
+        const LoadReport loaded = load(folded, model.tensors, load_options);
         if (report) *report = loaded;
       },
       network);

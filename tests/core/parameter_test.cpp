@@ -1,6 +1,8 @@
 #include <algorithm>
+#include <functional>
 #include <memory>
 #include <numeric>
+#include <vector>
 
 #include <gtest/gtest.h>
 
@@ -65,6 +67,48 @@ TEST(Parameter, CopiesAreIndependent) {
   original = copy;
   copy[1] = 3.0f;
   EXPECT_EQ(original[1], 2.0f);
+}
+
+TEST(Parameter, SharesNumbersUntilItIsWritten) {
+  const auto numbers = std::make_shared<std::vector<float>>(std::vector<float>{0, 1, 2, 3, 4, 5});
+  Parameter<float> parameter({2, 3}, std::shared_ptr<const float>(numbers, numbers->data()));
+  EXPECT_EQ(numbers.use_count(), 2);
+  EXPECT_EQ(parameter.size(), 6);
+  const Parameter<float>& read = parameter;
+  EXPECT_EQ(read.data(), numbers->data());
+  EXPECT_EQ(read[4], 4.0f);
+  EXPECT_EQ(read.matrix()(1, 2), 5.0f);
+  EXPECT_EQ(read.end() - read.begin(), 6);
+  EXPECT_TRUE(parameter.is_shared());
+
+  const Parameter<float> copy = parameter;
+  EXPECT_EQ(copy.data(), numbers->data());
+  parameter[4] = -4.0f;
+  EXPECT_FALSE(parameter.is_shared());
+  EXPECT_EQ((*numbers)[4], 4.0f);
+  EXPECT_EQ(copy[4], 4.0f);
+  EXPECT_TRUE(std::equal(parameter.begin(), parameter.end(), std::vector<float>{0, 1, 2, 3, -4, 5}.begin()));
+  EXPECT_EQ(parameter.extents(), (Extents{2, 3}));
+  EXPECT_EQ(numbers.use_count(), 2);
+}
+
+TEST(Parameter, WhateverMayWriteCopiesFirst) {
+  const std::vector<double> numbers{1, 2};
+  using Shared = Parameter<double>;
+  const std::vector<std::function<void(Shared&)>> writers{[](Shared& p) { p.own(); },
+                                                          [](Shared& p) { *p.data() = 7; },
+                                                          [](Shared& p) { p[0] = 7; },
+                                                          [](Shared& p) { *p.begin() = 7; },
+                                                          [](Shared& p) { *(p.end() - 1) = 7; },
+                                                          [](Shared& p) { p.matrix()(1, 0) = 7; }};
+  for (std::size_t i = 0; i < writers.size(); ++i) {
+    Shared parameter({2}, std::shared_ptr<const double>(std::shared_ptr<void>(), numbers.data()));
+    ASSERT_TRUE(parameter.is_shared());
+    writers[i](parameter);
+    EXPECT_FALSE(parameter.is_shared()) << i;
+    EXPECT_EQ(parameter.size(), 2) << i;
+    EXPECT_EQ(numbers, (std::vector<double>{1, 2})) << i;
+  }
 }
 
 TEST(Parameter, RefusesMoreElementsThanCanBeCounted) {

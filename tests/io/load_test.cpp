@@ -324,6 +324,70 @@ TEST(Load, LargestAndSmallestNumbersAreFinite) {
   EXPECT_TRUE(std::signbit(network.parameters[0][3]));
 }
 
+TEST(Load, SharesWhatTheFileHoldsAsTheNetworkDoes) {
+  const auto source = filled(Network<float>());
+  StateDict tensors;
+  tensors.add("conv.weight", store(source.weight));
+  tensors.add("norm.weight", store(source.norm.weight, NumberFormat::f64));
+  tensors.add("norm.running_mean", store(source.norm.running_mean));
+  Network<float> network;
+  const LoadReport report = load(network, tensors, {.share = true});
+  EXPECT_EQ(report.formats, (std::vector{NumberFormat::f32, NumberFormat::f64}));
+  EXPECT_TRUE(network.weight.is_shared());
+  EXPECT_FALSE(network.norm.weight.is_shared());
+  EXPECT_EQ(static_cast<const void*>(std::as_const(network).weight.data()), tensors.at("conv.weight").bytes.data());
+  tensors = {};  // the network keeps what it shares
+  EXPECT_TRUE(same(network.weight, source.weight));
+  EXPECT_TRUE(same(network.norm.weight, source.norm.weight));
+
+  Network<float> copied;
+  load(copied, to_state_dict(source));
+  EXPECT_FALSE(copied.weight.is_shared());
+}
+
+TEST(Load, CopiesWhatLiesOnAnOddAddressOrHasNoOwner) {
+  const auto source = filled(Network<float>());
+  const StoredTensor stored = store(source.weight);
+  const auto shifted = std::make_shared<std::vector<std::byte>>(stored.bytes.size() + 1);
+  std::copy(stored.bytes.begin(), stored.bytes.end(), shifted->begin() + 1);
+  StateDict tensors;
+  tensors.add("conv.weight", {NumberFormat::f32, stored.extents, std::span(*shifted).subspan(1), shifted});
+  tensors.add("norm.weight", view_of(source.norm.weight));
+  tensors.add("norm.running_mean", store(source.norm.running_mean));
+  Network<float> network;
+  load(network, tensors, {.share = true});
+  EXPECT_FALSE(network.weight.is_shared());
+  EXPECT_FALSE(network.norm.weight.is_shared());
+  EXPECT_TRUE(network.norm.running_mean.is_shared());
+  EXPECT_TRUE(same(network.weight, source.weight));
+  EXPECT_TRUE(same(network.norm.weight, source.norm.weight));
+}
+
+TEST(Load, FindsANanInWhatItShares) {
+  for (const Index position : {0, 31, 32, 9999}) {
+    Long network(1);
+    network.parameters[0] = Parameter<float>(Extents{10'000});
+    network.parameters[0][position] = -std::numeric_limits<float>::quiet_NaN();
+    EXPECT_EQ(load(network, to_state_dict(network), {.share = true}).non_finite.size(), 1u) << position;
+    network.parameters[0][position] = std::numeric_limits<float>::lowest();
+    EXPECT_TRUE(load(network, to_state_dict(network), {.share = true}).non_finite.empty()) << position;
+  }
+}
+
+// Pages that were read come back from the file, so what is forgotten too early is only slow, never wrong.
+TEST(Load, SharesThePagesOfAFileUntilTheLastParameterIsGone) {
+  const TemporaryFolder folder;
+  const auto source = filled(Network<float>(), 3);
+  write_safetensors(folder / "file", to_state_dict(source));
+  Network<float> network;
+  load(network, open_safetensors(folder / "file"), {.share = true});
+  EXPECT_TRUE(network.weight.is_shared());
+  write_safetensors(folder / "file", to_state_dict(filled(Network<float>(), 4)));  // by a rename: another file
+  network.norm.weight = {};
+  EXPECT_TRUE(same(network.weight, source.weight));
+  EXPECT_TRUE(same(network.norm.running_mean, source.norm.running_mean));
+}
+
 TEST(ToStateDict, KeepsNamesExtentsAndNumbersThroughAFile) {
   const TemporaryFolder folder;
   const auto source = filled(Network<double>(), 3);

@@ -58,7 +58,7 @@ inline Subject subject_of_weights(const WeightsOptions& weights, const RunSize& 
   const Stopwatch watch;
   const Model model = open_weights(weights);
   LoadReport report;
-  AnyFolded<float> network = load_folded<float>(model, {.threads = run.threads}, &report);
+  AnyFolded<float> network = load_folded<float>(model, {.threads = run.threads}, &report, {.share = true});
   const double load_ms = watch.milliseconds();
   warn_of_non_finite(model, report);
   return make_subject(model.variant(), std::move(network), square_input(model, 1).channels, load_ms, run);

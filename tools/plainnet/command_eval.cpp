@@ -132,7 +132,7 @@ int eval(const EvalArguments& arguments) {
   });
 
   LoadReport report;
-  AnyFolded<float> network = load_folded<float>(model, {.threads = arguments.threads}, &report);
+  AnyFolded<float> network = load_folded<float>(model, {.threads = arguments.threads}, &report, {.share = true});
   warn_of_non_finite(model, report);
   const Preprocessing& preprocessing = model.variant().preprocessing;
   const Engine engine =

@@ -67,7 +67,7 @@ int fold(const FoldArguments& arguments) {
   require(!model.is_folded(), model.tensors.source, ": is already folded; expected a network as trained");
   require_writable(arguments.output);
   LoadReport report;
-  AnyTrained<float> any = load_trained<float>(model, &report);
+  AnyTrained<float> any = load_trained<float>(model, &report, {.share = true});
   warn_of_non_finite(model, report);
   const Index side = model.variant().preprocessing.size;
   const FoldReceipt receipt = std::visit(

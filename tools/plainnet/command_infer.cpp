@@ -79,11 +79,11 @@ int infer(const InferArguments& arguments) {
   LoadReport report;
   StateDict result;
   if (arguments.no_fold) {
-    const AnyTrained<T> network = load_trained<T>(model, &report);
+    const AnyTrained<T> network = load_trained<T>(model, &report, {.share = true});
     warn_of_non_finite(model, report);
     result = about(arguments.input, [&] { return run_trained(network, input, arguments); });
   } else {
-    AnyFolded<T> network = load_folded<T>(model, {.threads = arguments.threads}, &report);
+    AnyFolded<T> network = load_folded<T>(model, {.threads = arguments.threads}, &report, {.share = true});
     warn_of_non_finite(model, report);
     result = about(arguments.input, [&] { return run_folded(std::move(network), input, arguments); });
   }

@@ -42,7 +42,7 @@ Tensor<float> run_engine(const Model& model, const Tensor<float>& input, const V
   const EngineOptions options{.threads = arguments.threads, .isa = arguments.isa.value_or(chosen_isa())};
   const Engine engine = std::visit(
       [&]<class Folded>(Folded&& folded) { return prepare(std::forward<Folded>(folded), single.shape(), options); },
-      load_folded<float>(model, {.threads = arguments.threads}, &report));
+      load_folded<float>(model, {.threads = arguments.threads}, &report, {.share = true}));
   Tensor<float> logits({.batch = picture_count, .channels = engine.output_shape().channels});
   float* out = logits.data();
   for (const Tensor<float>* part : {&single, &pair}) {

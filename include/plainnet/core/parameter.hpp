@@ -2,12 +2,15 @@
 // A learned array, in the shape and order in which a checkpoint stores it.
 
 #include <algorithm>
+#include <memory>
+#include <utility>
 
 #include "plainnet/core/tensor.hpp"
 
 namespace plainnet {
 
-/// Numbers of a layer, row-major, with the extents that the published code gives them.
+/// Numbers of a layer, row-major, with the extents that the published code gives them. They are the parameter's own, or
+/// shared: somebody else keeps them, a mapped file for instance, until the first access that may write copies them.
 template <class T>
 class Parameter {
  public:
@@ -19,13 +22,29 @@ class Parameter {
     if (!AlignedAllocator<T>::is_zeroed(values_.size())) std::fill(values_.begin(), values_.end(), T{});
   }
 
-  const Extents& extents() const { return extents_; }
-  Index size() const { return static_cast<Index>(values_.size()); }
+  /// As many as the extents say, which nobody changes from now on.
+  Parameter(const Extents& extents, std::shared_ptr<const T> shared) : extents_(extents), shared_(std::move(shared)) {}
 
-  T* data() { return values_.data(); }
-  const T* data() const { return values_.data(); }
-  T& operator[](Index i) { return values_[static_cast<std::size_t>(i)]; }
-  const T& operator[](Index i) const { return values_[static_cast<std::size_t>(i)]; }
+  const Extents& extents() const { return extents_; }
+  Index size() const { return shared_ ? extents_.elements() : static_cast<Index>(values_.size()); }
+
+  bool is_shared() const { return shared_ != nullptr; }
+
+  /// Copies the numbers if they are shared. What may write begins with it; so threads may read a parameter at once, but
+  /// not through these while it is shared.
+  void own() {
+    if (!shared_) return;
+    values_.assign(shared_.get(), shared_.get() + extents_.elements());
+    shared_.reset();
+  }
+
+  T* data() {
+    own();
+    return values_.data();
+  }
+  const T* data() const { return shared_ ? shared_.get() : values_.data(); }
+  T& operator[](Index i) { return data()[i]; }
+  const T& operator[](Index i) const { return data()[i]; }
   T* begin() { return data(); }
   T* end() { return data() + size(); }
   const T* begin() const { return data(); }
@@ -40,6 +59,7 @@ class Parameter {
  private:
   Extents extents_{0};
   AlignedVector<T> values_;
+  std::shared_ptr<const T> shared_;  // or null: the values are here
 };
 
 }  // namespace plainnet

@@ -5,6 +5,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -24,9 +25,13 @@
 
 namespace plainnet {
 
-/// What load() refuses.
+/// How load() goes about it.
 struct LoadOptions {
   bool reject_non_finite = false;  ///< an Error, instead of a line in the report, for a NaN or an infinity
+
+  /// Numbers that the file holds as the network does are not copied: the parameters share its memory. For a network
+  /// that is folded or packed at once, since who then changes the file in place, changes the network.
+  bool share = false;
 };
 
 /// What load() found.
@@ -48,14 +53,26 @@ std::vector<NamedExtents> list_parameters(const Network& network) {
 
 namespace detail {
 
-/// Looks at the bits: comparisons with NaN are among what -ffast-math removes.
+/// Looks at the bits: comparisons with NaN are among what -ffast-math removes. Those of a number that is none, or
+/// infinite, reach the sign when 1 is added to the exponent. 128 bytes at a time, which compilers make vectors of.
 template <class T>
 bool all_finite(std::span<const T> values) {
   using Bits = std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>;
-  constexpr Bits infinity = sizeof(T) == 4 ? Bits{0xFF} << 23 : static_cast<Bits>(std::uint64_t{0x7FF} << 52);
-  Bits largest = 0;
-  for (T value : values) largest = std::max(largest, static_cast<Bits>(bit_cast<Bits>(value) << 1));
-  return largest < static_cast<Bits>(infinity << 1);
+  constexpr int mantissa = sizeof(T) == 4 ? 23 : 52;
+  constexpr Bits sign = Bits{1} << (8 * sizeof(T) - 1);
+  constexpr std::size_t lanes = 128 / sizeof(T);
+  const auto carried = [](T value) {
+    return static_cast<Bits>((bit_cast<Bits>(value) & static_cast<Bits>(~sign)) + (Bits{1} << mantissa));
+  };
+  Bits seen[lanes] = {};
+  std::size_t i = 0;
+  for (; i + lanes <= values.size(); i += lanes) {
+    for (std::size_t j = 0; j < lanes; ++j) seen[j] |= carried(values[i + j]);
+  }
+  for (; i < values.size(); ++i) seen[0] |= carried(values[i]);
+  Bits any = 0;
+  for (const Bits bits : seen) any |= bits;
+  return (any & sign) == 0;
 }
 
 /// Converts a tensor into `out`, or, if that is empty, only to look at it. Returns whether all numbers are finite.
@@ -72,6 +89,30 @@ bool read_and_check(const StoredTensor& tensor, std::span<T> out = {}) {
     decode(tensor.format, tensor.bytes.subspan(begin * width, size * width), part);
     is_finite = all_finite(std::span<const T>(part)) && is_finite;
   }
+  return is_finite;
+}
+
+/// The tensor's own numbers, if they are of this type and keep their memory; else null. Whoever lets go of them gives
+/// the pages of a mapped file back.
+template <class T>
+std::shared_ptr<const T> shared_numbers(const StoredTensor& tensor) {
+  const std::byte* const data = tensor.bytes.data();
+  if (tensor.format != format_of<T> || !tensor.owner || reinterpret_cast<std::uintptr_t>(data) % alignof(T) != 0) {
+    return nullptr;
+  }
+  return std::shared_ptr<const T>(reinterpret_cast<const T*>(data),
+                                  [kept = tensor](const T*) { forget_pages(kept.bytes, kept.owner); });
+}
+
+/// Fills a parameter. Returns whether all numbers are finite.
+template <class T>
+bool load_parameter(const StoredTensor& tensor, bool may_share, Parameter<T>& parameter) {
+  if (std::shared_ptr<const T> shared = may_share ? shared_numbers<T>(tensor) : nullptr) {
+    parameter = Parameter<T>(parameter.extents(), std::move(shared));
+    return all_finite(std::span<const T>(std::as_const(parameter).begin(), std::as_const(parameter).end()));
+  }
+  const bool is_finite = read_and_check(tensor, std::span<T>(parameter.begin(), parameter.end()));
+  forget_pages(tensor.bytes, tensor.owner);
   return is_finite;
 }
 
@@ -102,8 +143,7 @@ LoadReport load(Network& network, const StateDict& tensors, const LoadOptions& o
   }
   for_each_parameter(network, [&]<class T>(const std::string& name, Parameter<T>& parameter, ParameterKind) {
     const StoredTensor& tensor = tensors.at(name);
-    note(name, detail::read_and_check(tensor, std::span<T>(parameter.begin(), parameter.end())));
-    detail::forget_pages(tensor.bytes, tensor.owner);
+    note(name, detail::load_parameter(tensor, options.share, parameter));
     if (std::find(report.formats.begin(), report.formats.end(), tensor.format) == report.formats.end()) {
       report.formats.push_back(tensor.format);
     }
