@@ -16,6 +16,7 @@
 #include "plainnet/kernels/attention.hpp"
 #include "plainnet/kernels/depthwise.hpp"
 #include "plainnet/kernels/pool_mixer.hpp"
+#include "plainnet/kernels/shared_matmul.hpp"
 #include "plainnet/kernels/token_mixing.hpp"
 
 namespace {

@@ -5,7 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "plainnet/core/thread_pool.hpp"
-#include "plainnet/kernels/matmul.hpp"
+#include "plainnet/kernels/shared_matmul.hpp"
 #include "support/compare.hpp"
 #include "support/isas.hpp"
 #include "support/random.hpp"

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "plainnet/core/executor.hpp"
+#include "plainnet/core/pause.hpp"
 
 namespace plainnet {
 
@@ -52,14 +53,6 @@ class WaitingPlace {
       }
     } while (std::chrono::steady_clock::now() - start < awake);
     return false;
-  }
-
-  static void pause() noexcept {
-#if defined(__x86_64__) || defined(__i386__)
-    __builtin_ia32_pause();
-#elif defined(__aarch64__)
-    asm volatile("yield");
-#endif
   }
 
   std::mutex mutex_;

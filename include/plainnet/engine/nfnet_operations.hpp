@@ -3,6 +3,7 @@
 
 #include <utility>
 
+#include "plainnet/core/share_out.hpp"
 #include "plainnet/engine/operations.hpp"
 #include "plainnet/kernels/channel_attention.hpp"
 #include "plainnet/networks/folded_nfnet.hpp"
@@ -23,12 +24,9 @@ struct ActivationOperation final : Operation<T> {
   void run(TensorView<const T> in, const T*, TensorView<T> out, T*, Executor& pool) const override {
     const Index count = in.shape().elements();
     constexpr Index unit = 64;  // elements
-    pool.run([&](Index thread) {
-      const Range units = part_of((count + unit - 1) / unit, pool.size(), thread);
+    share_out(pool, (count + unit - 1) / unit, 4, [&](Range units, Index) {
       const Range part{units.begin * unit, std::min(units.end * unit, count)};
-      if (part.size() > 0) {
-        kernels::activate<T>(in.data() + part.begin, part.size(), activation, T{0}, out.data() + part.begin, isa);
-      }
+      kernels::activate<T>(in.data() + part.begin, part.size(), activation, T{0}, out.data() + part.begin, isa);
     });
   }
 };

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "plainnet/core/parameter.hpp"
+#include "plainnet/core/share_out.hpp"
 #include "plainnet/core/thread_pool.hpp"
 #include "plainnet/kernels/scaled_product.hpp"
 
@@ -140,9 +141,8 @@ void compose(const Parameter<T>& weight2, const Vector& bias2, const ChannelAffi
           " channels, the first gives ", weight1.rows());
   Vector shift(middle);
   for (std::size_t m = 0; m < middle; ++m) shift[m] = affine1.scale[m] * bias1[m] + affine1.shift[m];
-  pool.run([&](Index thread) {
-    const Range mine = part_of(weight2.rows(), pool.size(), thread);
-    for (Index o = mine.begin; o < mine.end; ++o) {
+  share_out(pool, weight2.rows(), 4, [&](Range part, Index) {
+    for (Index o = part.begin; o < part.end; ++o) {
       const auto at = static_cast<std::size_t>(o);
       const double sum = bias2[at] + detail::dot(weight2.data() + o * weight2.columns(), shift);
       out_bias[o] = static_cast<T>(affine2.scale[at] * sum + affine2.shift[at]);

@@ -1,6 +1,7 @@
 #pragma once
 // Multi-head self-attention between two linear layers: softmax(q · kᵀ) · v, head by head.
 
+#include "plainnet/core/share_out.hpp"
 #include "plainnet/core/tensor.hpp"
 #include "plainnet/kernels/matmul.hpp"
 
@@ -55,10 +56,9 @@ void attend(TensorView<const T> qkv, Index heads, TensorView<T> out, T* scratch,
                                .head_dim = shape.channels / heads,
                                .query_columns = matmul_panel_columns<T>(isa)};
   const Index size = attention_scratch<T>(attention.tokens, attention.head_dim, isa);
-  pool.run([&](Index thread) {
-    const Range part = part_of(shape.batch * heads * attention.query_blocks(), pool.size(), thread);
-    attend_part<T>(isa, attention, part, scratch + thread * size);
-  });
+  // Few pieces, since each packs the keys and values of its heads.
+  share_out(pool, shape.batch * heads * attention.query_blocks(), 2,
+            [&](Range part, Index thread) { attend_part<T>(isa, attention, part, scratch + thread * size); });
 }
 
 }  // namespace plainnet::kernels

@@ -1,7 +1,7 @@
 #pragma once
 // Gates of channels: where they come from the means of channels nearby, and what is done with them.
 
-#include "plainnet/core/executor.hpp"
+#include "plainnet/core/share_out.hpp"
 #include "plainnet/core/tensor.hpp"
 #include "plainnet/kernels/dispatch.hpp"
 #include "plainnet/kernels/simd.hpp"
@@ -25,8 +25,7 @@ void add_gated(TensorView<const T> in, const T* gates, T gain, const T* residual
                Executor& pool) {
   const Shape& shape = in.shape();
   const Index pixels = shape.height * shape.width;
-  pool.run([&](Index thread) {
-    const Range part = part_of(shape.batch * pixels, pool.size(), thread);
+  share_out(pool, shape.batch * pixels, 4, [&](Range part, Index) {
     for (Index first = part.begin; first < part.end;) {
       const Index n = first / pixels;
       const Index end = std::min((n + 1) * pixels, part.end);

@@ -7,9 +7,10 @@
 
 #include <algorithm>
 
+#include "plainnet/core/share_out.hpp"
 #include "plainnet/core/tensor.hpp"
 #include "plainnet/core/window.hpp"
-#include "plainnet/kernels/matmul.hpp"
+#include "plainnet/kernels/shared_matmul.hpp"
 
 namespace plainnet::kernels {
 
@@ -235,11 +236,11 @@ void convolve(TensorView<const T> in, const PackedConvolution<T>& packed, const 
   const Index rows = out.shape().pixels();
   if (packed.reads_in_place()) {
     const bool by_rows = multiplies_by_rows<T>(rows, 1, packed.groups.front(), pool.size());
-    return pool.run([&](Index thread) {
-      if (by_rows) {
-        convolve_part<T>(in, packed, epilogue, out, part_of(rows, pool.size(), thread), 1, 0);
-      } else {
-        convolve_part<T>(in, packed, epilogue, out, {0, rows}, pool.size(), thread);
+    const Index row_parts = by_rows ? pool.size() : 1;
+    const Index parts = (by_rows ? 1 : pool.size()) * (pool.size() > 1 ? 4 : 1);  // of the work on these rows
+    return share_out(pool, row_parts * parts, row_parts * parts / pool.size(), [&](Range part, Index) {
+      for (Index i = part.begin; i < part.end; ++i) {
+        convolve_part<T>(in, packed, epilogue, out, part_of(rows, row_parts, i / parts), parts, i % parts);
       }
     });
   }

@@ -5,7 +5,7 @@
 #include <limits>
 
 #include "plainnet/core/aligned.hpp"
-#include "plainnet/core/executor.hpp"
+#include "plainnet/core/share_out.hpp"
 #include "plainnet/core/tensor.hpp"
 #include "plainnet/kernels/dispatch.hpp"
 #include "plainnet/kernels/simd.hpp"
@@ -98,17 +98,19 @@ bool depthwise_works_in_place(const PackedDepthwise<T>& packed, const Shape& sha
 /// depthwise_works_in_place().
 template <class T>
 void depthwise(TensorView<const T> in, const PackedDepthwise<T>& packed, TensorView<T> out, Executor& pool) {
-  const Range rows{0, in.shape().batch * in.shape().height};
+  const Index rows = in.shape().batch * in.shape().height;
   const Index lanes = lanes_of<T>(packed.isa);
-  const Range vectors{0, (packed.channels + lanes - 1) / lanes};
+  const Index vectors = (packed.channels + lanes - 1) / lanes;
   const Index in_line = static_cast<Index>(alignment / sizeof(T)) / lanes;
-  const bool by_channels = depthwise_by_channels(packed, in.shape(), pool.size());
-  pool.run([&](Index thread) {
-    if (by_channels) {
-      const Range lines = part_of((vectors.end + in_line - 1) / in_line, pool.size(), thread);
-      depthwise_part<T>(in, packed, out, rows, {lines.begin * in_line, std::min(lines.end * in_line, vectors.end)});
-    } else {
-      depthwise_part<T>(in, packed, out, part_of(rows.end, pool.size(), thread), vectors);
+  const Index lines = (vectors + in_line - 1) / in_line;
+  // All lines of channels of some rows, then those of the next: rows are not cut further, for they share what they see.
+  const Index row_parts = depthwise_by_channels(packed, in.shape(), pool.size()) ? 1 : pool.size();
+  share_out(pool, row_parts * lines, 8, [&](Range part, Index) {
+    for (Index i = part.begin, count = 0; i < part.end; i += count) {
+      const Index first = i % lines;
+      count = std::min(lines - first, part.end - i);
+      depthwise_part<T>(in, packed, out, part_of(rows, row_parts, i / lines),
+                        {first * in_line, std::min((first + count) * in_line, vectors)});
     }
   });
 }

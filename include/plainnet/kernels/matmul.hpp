@@ -1,11 +1,10 @@
 #pragma once
-// Matrix product with a packed right-hand side: act(rows · B + bias) + scale · residual.
+// Matrix product with a packed right-hand side, by one thread: act(rows · B + bias) + scale · residual.
 
 #include <algorithm>
 #include <type_traits>
 
 #include "plainnet/core/aligned.hpp"
-#include "plainnet/core/executor.hpp"
 #include "plainnet/kernels/dispatch.hpp"
 #include "plainnet/kernels/rows.hpp"
 #include "plainnet/kernels/simd.hpp"
@@ -49,6 +48,12 @@ Index matmul_rows_in_cache(Index depth) {
   constexpr Index bytes = 49 << 15;
   return std::clamp<Index>(bytes / (std::max<Index>(1, depth) * static_cast<Index>(sizeof(T))),
                            matmul_most_rows * matmul_most_pool, 336);
+}
+
+/// Rows that there is room for in scratch memory: a last block is packed whole.
+template <class T>
+Index matmul_packed_rows(Index depth) {
+  return matmul_rows_in_cache<T>(depth) + matmul_most_rows;
 }
 
 /// A packed (depth, columns) matrix in memory that somebody else owns: panels of matmul_panel_columns() columns each,
@@ -161,55 +166,19 @@ struct Epilogue {
 
 namespace plainnet::kernels {
 
+/// The product of some rows and some panels of `b`, by the thread that calls: out(r, c) at out + r · out_stride + c,
+/// whichever part it is. `scratch` has matmul_scratch<T>(b.depth) elements.
 template <class T>
 void multiply_part(const RowSource<T>& rows, Range row_range, const PackedView<T>& b, Range panels,
                    const Epilogue<T>& epilogue, T* out, Index out_stride, T* scratch) {
   PLAINNET_DISPATCH(b.isa, multiply<T>(rows, row_range, b, panels, epilogue, out, out_stride, scratch));
 }
 
-/// Elements of scratch memory that multiply() needs for each thread: packed rows, and where rows are pooled, the
-/// product of a portion of rows and a panel.
+/// Elements of scratch memory that a thread multiplies with: packed rows, and where rows are pooled, the product of a
+/// portion of rows and a panel.
 template <class T>
 Index matmul_scratch(Index depth) {
-  const Index rows = matmul_rows_in_cache<T>(depth) + matmul_most_rows;
-  return checked_multiply(rows, checked_add(depth, matmul_panel_columns<T>(Isa::avx512)));
-}
-
-/// Whether threads share out the rows of a product, or the columns.
-///
-/// By rows each reads all weights, but only its own rows, which are those that it wrote itself if the layer before was
-/// shared out by rows too: what another wrote has to come from that one's cache (the MLP of 14×14×320 on two threads:
-/// 0.86 ms by columns, 0.72 by rows; its 3×3 convolution of stride 2: 0.44 and 0.37). Nothing is gained by it where the
-/// weights are many times the rows, and lost where register blocks do not fit the shares.
-template <class T>
-bool multiplies_by_rows(Index row_count, Index pooled, const PackedView<T>& b, Index threads) {
-  constexpr Index most_weights = 16;  // for each element of the rows, read or written
-  const Index rows = matmul_block_rows(b.isa);
-  const auto fits = [&](Index share) { return share >= (share + rows - 1) / rows * (rows - 2); };
-  const Index share = row_count / pooled / threads;
-  const bool is_shareable = share * pooled >= 2 * (matmul_most_rows - 2);
-  return threads == 1 || (is_shareable && fits(share * pooled) && fits((share + 1) * pooled) &&
-                          b.depth * b.columns / (b.depth + b.columns) <= most_weights * row_count);
-}
-
-/// out (row_count / epilogue.pool, b.columns) = act(rows · b + bias) + scale · residual, row r at out + r · out_stride.
-/// `scratch` has matmul_scratch<T>(b.depth) elements for each thread of the pool. The result does not depend on their
-/// number.
-template <class T>
-void multiply(const RowSource<T>& rows, Index row_count, const PackedView<T>& b, const Epilogue<T>& epilogue, T* out,
-              Index out_stride, T* scratch, Executor& pool) {
-  const Index scratch_size = matmul_scratch<T>(b.depth);
-  const Index panels = b.panel_count();
-  const Index row_units = row_count / epilogue.pool;
-  const bool by_rows = multiplies_by_rows(row_count, epilogue.pool, b, pool.size());
-  pool.run([&](Index thread) {
-    const Range units = by_rows ? part_of(row_units, pool.size(), thread) : Range{0, row_units};
-    const Range panel_range = by_rows ? Range{0, panels} : part_of(panels, pool.size(), thread);
-    if (units.size() > 0 && panel_range.size() > 0) {
-      multiply_part<T>(rows, {units.begin * epilogue.pool, units.end * epilogue.pool}, b, panel_range, epilogue, out,
-                       out_stride, scratch + thread * scratch_size);
-    }
-  });
+  return checked_multiply(matmul_packed_rows<T>(depth), checked_add(depth, matmul_panel_columns<T>(Isa::avx512)));
 }
 
 }  // namespace plainnet::kernels

@@ -305,44 +305,65 @@ inline void pool_rows(const T* product, Index count, Index pool, T* out, Index o
   }
 }
 
+/// Rows that are packed at a time where there are `count`: portions alike, of whole blocks and pools but for the last.
 template <class T>
-inline void multiply(const RowSource<T>& rows, Range row_range, const PackedView<T>& b, Range panels,
-                     const Epilogue<T>& epilogue, T* out, Index out_stride, T* scratch) {
+inline Index rows_in_portion(Index count, Index depth, Index pool) {
+  const Index unit = MatmulBlock<T>::rows * pool;
+  const Index at_most = matmul_rows_in_cache<T>(depth) / unit * unit;
+  const Index portions = count > 0 ? (count + at_most - 1) / at_most : 1;
+  return ((count + portions - 1) / portions + unit - 1) / unit * unit;
+}
+
+/// Rows as multiply_rows() wants them.
+template <class T>
+inline void pack_portion(const RowSource<T>& rows, Isa isa, Range portion, Index depth, T* packed) {
+  for (Index r = portion.begin; r < portion.end;) {
+    const Index left = portion.end - r;
+    const Index height = block_height<T>(left);
+    rows.pack(isa, r, height < left ? height : left, height, packed);
+    packed += height * depth;
+    r += height;
+  }
+}
+
+/// A portion of rows, packed, times a panel. Meanwhile the panel `next` is brought into L2. `pooled` has room for the
+/// product of a portion and a panel, and is used if rows are pooled.
+template <class T>
+inline void multiply_panel(const T* packed, Range portion, const PackedView<T>& b, Index panel, Index next,
+                           const Epilogue<T>& epilogue, T* out, Index out_stride, T* pooled) {
   constexpr Index columns = MatmulBlock<T>::columns;
   const Index depth = b.depth;
   const Index pool = epilogue.pool;
-  // Portions alike, of whole blocks and pools but for the last.
-  const Index unit = MatmulBlock<T>::rows * pool;
-  const Index at_most = matmul_rows_in_cache<T>(depth) / unit * unit;
-  const Index portions = (row_range.size() + at_most - 1) / at_most;
-  const Index portion = ((row_range.size() + portions - 1) / portions + unit - 1) / unit * unit;
-  const Epilogue<T> plain;
-  for (Index first = row_range.begin; first < row_range.end; first += portion) {
-    const Index count = first + portion < row_range.end ? portion : row_range.end - first;
-    T* packed = scratch;
-    for (Index r = 0; r < count;) {
-      const Index height = block_height<T>(count - r);
-      rows.pack(b.isa, first + r, height < count - r ? height : count - r, height, packed);
-      packed += height * depth;
-      r += height;
-    }
-    T* const product = packed;  // of pooled rows, (count, columns)
+  const Index first_column = panel * columns;
+  const Index valid_columns = b.columns - first_column < columns ? b.columns - first_column : columns;
+  const T* const weights = b.panels + panel * depth * columns;
+  const T* const later = b.panels + next * depth * columns;
+  if (pool == 1) {
+    BlockResult<T> result(epilogue, b.bias, out, out_stride);
+    result.move_down(portion.begin);
+    result.move_right(first_column);
+    multiply_rows<T>(packed, portion.size(), depth, weights, result, valid_columns, later);
+  } else {
+    const Epilogue<T> plain;
+    const BlockResult<T> product(plain, b.bias ? b.bias + first_column : nullptr, pooled, columns);
+    multiply_rows<T>(packed, portion.size(), depth, weights, product, columns, later);
+    pool_rows<T>(pooled, portion.size(), pool, out + portion.begin / pool * out_stride + first_column, out_stride,
+                 valid_columns);
+  }
+}
+
+template <class T>
+inline void multiply(const RowSource<T>& rows, Range row_range, const PackedView<T>& b, Range panels,
+                     const Epilogue<T>& epilogue, T* out, Index out_stride, T* scratch) {
+  const Index at_once = rows_in_portion<T>(row_range.size(), b.depth, epilogue.pool);
+  for (Index first = row_range.begin; first < row_range.end; first += at_once) {
+    const Range portion{first, first + at_once < row_range.end ? first + at_once : row_range.end};
+    pack_portion<T>(rows, b.isa, portion, b.depth, scratch);
+    T* const pooled = scratch + matmul_packed_rows<T>(b.depth) * b.depth;
     for (Index panel = panels.begin; panel < panels.end; ++panel) {
-      const Index first_column = panel * columns;
-      const Index valid_columns = b.columns - first_column < columns ? b.columns - first_column : columns;
-      const T* const weights = b.panels + panel * depth * columns;
       // After the last panel comes the first again, for the next rows.
-      const T* const next = b.panels + (panel + 1 < panels.end ? panel + 1 : panels.begin) * depth * columns;
-      if (pool == 1) {
-        BlockResult<T> result(epilogue, b.bias, out, out_stride);
-        result.move_down(first);
-        result.move_right(first_column);
-        multiply_rows<T>(scratch, count, depth, weights, result, valid_columns, next);
-      } else {
-        const T* const bias = b.bias ? b.bias + first_column : nullptr;
-        multiply_rows<T>(scratch, count, depth, weights, BlockResult<T>(plain, bias, product, columns), columns, next);
-        pool_rows<T>(product, count, pool, out + first / pool * out_stride + first_column, out_stride, valid_columns);
-      }
+      const Index next = panel + 1 < panels.end ? panel + 1 : panels.begin;
+      multiply_panel<T>(scratch, portion, b, panel, next, epilogue, out, out_stride, pooled);
     }
   }
 }

@@ -3,7 +3,8 @@
 
 #include <algorithm>
 
-#include "plainnet/kernels/matmul.hpp"
+#include "plainnet/core/share_out.hpp"
+#include "plainnet/kernels/shared_matmul.hpp"
 
 namespace plainnet::kernels {
 
@@ -69,12 +70,12 @@ void mlp(const RowSource<T>& rows, Index row_count, const PackedView<T>& first, 
   }
   const Index at_once = sizes.rows_at_once();
   const Index scratch_size = sizes.scratch(pool.size()) / pool.size();
-  pool.run([&](Index thread) {
+  const Index pieces = (row_count + pool.size() * at_once - 1) / (pool.size() * at_once);
+  share_out(pool, row_count, pieces, [&](Range part, Index thread) {
     T* const hidden = scratch + thread * scratch_size;
     T* const rest = hidden + at_once * hidden_size;
-    const Range mine = part_of(row_count, pool.size(), thread);
-    for (Index begin = mine.begin; begin < mine.end; begin += at_once) {
-      const Range portion{0, std::min(at_once, mine.end - begin)};
+    for (Index begin = part.begin; begin < part.end; begin += at_once) {
+      const Range portion{0, std::min(at_once, part.end - begin)};
       multiply_part<T>(RowsFrom<T>(rows, begin), portion, first, {0, first.panel_count()}, between, hidden, hidden_size,
                        rest);
       multiply_part<T>(MatrixRows<T>(hidden, hidden_size, hidden_size), portion, second, {0, second.panel_count()},

@@ -4,7 +4,7 @@
 
 #include <cmath>
 
-#include "plainnet/core/executor.hpp"
+#include "plainnet/core/share_out.hpp"
 #include "plainnet/core/tensor.hpp"
 #include "plainnet/kernels/dispatch.hpp"
 #include "plainnet/kernels/rows.hpp"
@@ -101,8 +101,7 @@ void image_moments(TensorView<const T> in, T eps, Moments<T>* moments, T* scratc
   const Index elements = in.shape().height * in.shape().width * in.shape().channels;
   const Index chunks = (elements + moments_chunk - 1) / moments_chunk;
   const auto count_of = [&](Index chunk) { return std::min(moments_chunk, elements - chunk * moments_chunk); };
-  pool.run([&](Index thread) {
-    const Range part = part_of(in.shape().batch * chunks, pool.size(), thread);
+  share_out(pool, in.shape().batch * chunks, 4, [&](Range part, Index) {
     for (Index i = part.begin; i < part.end; ++i) {
       const T* chunk = in.data() + i / chunks * elements + i % chunks * moments_chunk;
       const Spread<T> spread = spread_of<T>(isa, chunk, count_of(i % chunks));
@@ -134,8 +133,7 @@ void image_moments(TensorView<const T> in, T eps, Moments<T>* moments, T* scratc
 template <class T>
 void pixel_moments(TensorView<const T> in, T eps, Moments<T>* moments, Isa isa, Executor& pool) {
   const Index channels = in.shape().channels;
-  pool.run([&](Index thread) {
-    const Range part = part_of(in.shape().pixels(), pool.size(), thread);
+  share_out(pool, in.shape().pixels(), 4, [&](Range part, Index) {
     for (Index p = part.begin; p < part.end; ++p)
       moments[p] = moments_of<T>(isa, in.data() + p * channels, channels, eps);
   });
@@ -145,8 +143,7 @@ void pixel_moments(TensorView<const T> in, T eps, Moments<T>* moments, Isa isa, 
 template <class T>
 void normalize(TensorView<const T> in, const Normalization<T>& by, const NormalizedSum<T>& sum, TensorView<T> out,
                Isa isa, Executor& pool) {
-  pool.run([&](Index thread) {
-    const Range part = part_of(in.shape().pixels(), pool.size(), thread);
+  share_out(pool, in.shape().pixels(), 4, [&](Range part, Index) {
     normalize_part<T>(isa, in.data(), in.shape().channels, part, by, sum, out.data());
   });
 }
@@ -156,8 +153,7 @@ template <class T>
 void add_position(TensorView<const T> in, const T* position, TensorView<T> out, Isa isa, Executor& pool) {
   const Shape& shape = in.shape();
   const Index row = shape.width * shape.channels;
-  pool.run([&](Index thread) {
-    const Range part = part_of(shape.batch * shape.height, pool.size(), thread);
+  share_out(pool, shape.batch * shape.height, 4, [&](Range part, Index) {
     for (Index r = part.begin; r < part.end; ++r) {
       add_array<T>(isa, in.data() + r * row, position + r % shape.height * row, row, out.data() + r * row);
     }

@@ -1,7 +1,7 @@
 #pragma once
 // PoolFormer's mixer with its residual: the 3×3 mean of a map minus the map, added to a multiple of the input.
 
-#include "plainnet/core/executor.hpp"
+#include "plainnet/core/share_out.hpp"
 #include "plainnet/core/tensor.hpp"
 #include "plainnet/kernels/dispatch.hpp"
 #include "plainnet/kernels/normalization.hpp"
@@ -46,8 +46,7 @@ template <class T>
 void pool_mix(TensorView<const T> x, TensorView<const T> y, const T* input_scale, const T* factor,
               const Moments<T>* images, TensorView<T> out, Isa isa, Executor& pool) {
   const Shape& shape = x.shape();
-  pool.run([&](Index thread) {
-    const Range part = part_of(shape.batch * shape.height, pool.size(), thread);
+  share_out(pool, shape.batch * shape.height, 4, [&](Range part, Index) {
     for (Index r = part.begin; r < part.end; ++r) {
       const Index n = r / shape.height;
       const Index row = r % shape.height;

@@ -1,7 +1,7 @@
 #pragma once
 // Pooling of channels-last maps: maximum and mean over rectangles of pixels, mean over a map.
 
-#include "plainnet/core/executor.hpp"
+#include "plainnet/core/share_out.hpp"
 #include "plainnet/core/tensor.hpp"
 #include "plainnet/kernels/dispatch.hpp"
 #include "plainnet/kernels/simd.hpp"
@@ -45,8 +45,7 @@ void pool_map(TensorView<const T> in, const Rows& rows, const Columns& columns, 
               Executor& pool) {
   const Shape& shape = out.shape();
   const Index channels = in.shape().channels;
-  pool.run([&](Index thread) {
-    const Range part = part_of(shape.batch * shape.height, pool.size(), thread);
+  share_out(pool, shape.batch * shape.height, 4, [&](Range part, Index) {
     for (Index r = part.begin; r < part.end; ++r) {
       const Index n = r / shape.height;
       const Index y = r % shape.height;
@@ -86,8 +85,7 @@ void global_mean(TensorView<const T> in, TensorView<T> out, Isa isa, Executor& p
   constexpr Index unit = 64;  // channels, a whole number of vectors of any kind
   const Shape& shape = in.shape();
   const Index units = (shape.channels + unit - 1) / unit;
-  pool.run([&](Index thread) {
-    const Range part = part_of(shape.batch * units, pool.size(), thread);
+  share_out(pool, shape.batch * units, 4, [&](Range part, Index) {
     for (Index i = part.begin; i < part.end; ++i) {
       const Index first = i % units * unit;
       const Rectangle<T> map{in.pixel(i / units, 0, 0) + first, shape.height, shape.width, shape.width * shape.channels,

@@ -4,7 +4,7 @@
 #include <algorithm>
 
 #include "plainnet/core/aligned.hpp"
-#include "plainnet/core/executor.hpp"
+#include "plainnet/core/share_out.hpp"
 #include "plainnet/kernels/matmul.hpp"
 
 namespace plainnet::kernels {
@@ -117,14 +117,12 @@ void multiply(const ScaledProduct<T>& product, Isa isa, AlignedVector<double>& m
   right.panels = memory.data();
   for (Index first = 0; first < product.columns; first += stripe) {
     right.columns = std::min(stripe, product.columns - first);
-    pool.run([&](Index thread) {
-      const Range mine = part_of(right.panel_count(), pool.size(), thread);
-      detail::pack_scaled_panels(product, first, width, mine, memory.data());
-    });
-    pool.run([&](Index thread) {
+    share_out(pool, right.panel_count(), 4,
+              [&](Range panels, Index) { detail::pack_scaled_panels(product, first, width, panels, memory.data()); });
+    const Index pieces = product.rows / (pool.size() * detail::scaled_product_rows(product.depth)) + 1;
+    share_out(pool, product.rows, pieces, [&](Range rows, Index thread) {
       double* const sums = memory.data() + right_size + thread * thread_size;
-      const Range mine = part_of(product.rows, pool.size(), thread);
-      detail::multiply_scaled_rows(product, mine, right, first, sums, sums + sums_size);
+      detail::multiply_scaled_rows(product, rows, right, first, sums, sums + sums_size);
     });
   }
 }

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "plainnet/core/share_out.hpp"
 #include "plainnet/core/tensor.hpp"
 #include "plainnet/kernels/matmul.hpp"
 #include "plainnet/kernels/normalization.hpp"
@@ -53,10 +54,9 @@ void mix_tokens(TensorView<const T> in, const T* weight, const Normalization<T>*
   const Index panels = (channels + width - 1) / width;
   const Index scratch_size = token_mixing_scratch<T>(tokens, channels, isa);
   const MatrixRows<T> rows(weight, tokens, tokens);
-  pool.run([&](Index thread) {
+  share_out(pool, in.shape().batch * panels, 1, [&](Range part, Index thread) {
     T* const packed = scratch + thread * scratch_size;
     T* const rows_scratch = packed + panels * width * tokens;
-    const Range part = part_of(in.shape().batch * panels, pool.size(), thread);
     // Panels of one image at a time, since W is packed anew for each call of multiply_part().
     for (Index next = part.begin; next < part.end;) {
       const Index n = next / panels;

@@ -37,6 +37,7 @@
 #include <algorithm>
 #include <array>
 
+#include "plainnet/core/share_out.hpp"
 #include "plainnet/core/tensor.hpp"
 #include "plainnet/core/window.hpp"
 #include "plainnet/kernels/convolution.hpp"
@@ -87,6 +88,10 @@ struct PackedWinograd {
     const Index rows = matmul_block_rows(isa);
     const Index each = positions() * (input_row() + matmul_panel_columns<T>(isa)) * static_cast<Index>(sizeof(T));
     return (std::clamp<Index>(bytes / each, 16, winograd_most_tiles) + rows - 1) / rows * rows;
+  }
+  /// Tiles that cover the maps of a batch.
+  Index group_tiles(const Shape& out) const {
+    return out.batch * ((out.height + tile - 1) / tile) * ((out.width + tile - 1) / tile);
   }
   Index input_scratch() const { return positions() * (tiles_in_cache() * input_row() + winograd_gap<T>); }
   /// Elements of scratch memory for each thread.
@@ -170,8 +175,8 @@ namespace plainnet::kernels {
 
 template <class T>
 void convolve_part(TensorView<const T> in, const PackedWinograd<T>& packed, const Epilogue<T>& epilogue,
-                   TensorView<T> out, T* scratch, Index parts, Index part) {
-  PLAINNET_DISPATCH(packed.isa, convolve_winograd<T>(in, packed, epilogue, out, scratch, parts, part));
+                   TensorView<T> out, T* scratch, Range tiles) {
+  PLAINNET_DISPATCH(packed.isa, convolve_winograd<T>(in, packed, epilogue, out, scratch, tiles));
 }
 
 /// As convolve() of a PackedConvolution: out = act(convolution(in) + bias) + scale · residual, for any size of map and
@@ -180,8 +185,11 @@ void convolve_part(TensorView<const T> in, const PackedWinograd<T>& packed, cons
 template <class T>
 void convolve(TensorView<const T> in, const PackedWinograd<T>& packed, const Epilogue<T>& epilogue, TensorView<T> out,
               T* scratch, Executor& pool) {
-  pool.run([&](Index thread) {
-    convolve_part<T>(in, packed, epilogue, out, scratch + thread * packed.scratch(), pool.size(), thread);
+  const Index tiles = packed.group_tiles(out.shape()) * packed.groups;
+  const Index at_once = pool.size() * packed.tiles_in_cache();
+  const Index pieces = (tiles + at_once - 1) / at_once;
+  share_out(pool, tiles, pieces, [&](Range part, Index thread) {
+    convolve_part<T>(in, packed, epilogue, out, scratch + thread * packed.scratch(), part);
   });
 }
 

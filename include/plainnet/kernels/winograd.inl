@@ -236,18 +236,15 @@ struct WinogradPortion {
   }
 };
 
-/// Part `part` of `parts` equal parts of the tiles of all groups.
+/// Some of the tiles of all groups.
 template <class T, Index side>
 inline void convolve_tiles(TensorView<const T> in, const PackedWinograd<T>& packed, const Epilogue<T>& epilogue,
-                           TensorView<T> out, T* scratch, Index parts, Index part) {
-  constexpr Index tile = side - 2;
-  const Shape& shape = out.shape();
-  const Index group_tiles = shape.batch * ((shape.height + tile - 1) / tile) * ((shape.width + tile - 1) / tile);
-  const Range all = part_of(group_tiles * packed.groups, parts, part);
-  for (Index i = all.begin; i < all.end;) {
+                           TensorView<T> out, T* scratch, Range tiles) {
+  const Index group_tiles = packed.group_tiles(out.shape());
+  for (Index i = tiles.begin; i < tiles.end;) {
     const Index group = i / group_tiles;
     const Index first = i % group_tiles;
-    Index count = group_tiles - first < all.end - i ? group_tiles - first : all.end - i;
+    Index count = group_tiles - first < tiles.end - i ? group_tiles - first : tiles.end - i;
     if (count > packed.tiles_in_cache()) count = packed.tiles_in_cache();
     const WinogradPortion<T, side> portion{
         packed, in, out, group, {first, first + count}, scratch, scratch + packed.input_scratch()};
@@ -258,10 +255,10 @@ inline void convolve_tiles(TensorView<const T> in, const PackedWinograd<T>& pack
 
 template <class T>
 inline void convolve_winograd(TensorView<const T> in, const PackedWinograd<T>& packed, const Epilogue<T>& epilogue,
-                              TensorView<T> out, T* scratch, Index parts, Index part) {
+                              TensorView<T> out, T* scratch, Range tiles) {
   if (packed.tile == 2) {
-    convolve_tiles<T, 4>(in, packed, epilogue, out, scratch, parts, part);
+    convolve_tiles<T, 4>(in, packed, epilogue, out, scratch, tiles);
   } else {
-    convolve_tiles<T, 6>(in, packed, epilogue, out, scratch, parts, part);
+    convolve_tiles<T, 6>(in, packed, epilogue, out, scratch, tiles);
   }
 }
