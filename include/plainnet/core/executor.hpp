@@ -28,7 +28,8 @@ class Executor {
  private:
   /// Calls call(context, i) for every i in 0 … size() − 1, in any order, on any threads, at once or one after the
   /// other, and returns when all are done. It must not throw. One run calls it again and again, for microseconds to
-  /// milliseconds each.
+  /// milliseconds each. A part that has begun goes on by itself: others may wait for it, but never for one that has
+  /// not.
   virtual void call_all(void (*call)(void* context, Index i), void* context) noexcept = 0;
 };
 
