@@ -1,11 +1,11 @@
 # shellcheck shell=bash disable=SC2034
-# Shared by quickstart, test and fuzz, which source it: installs what is missing, counts the jobs that fit in memory.
+# Shared by quickstart, test, sanitize and fuzz, which source it: installs what is missing, counts the jobs that fit in memory.
 
 # Packages of Debian and Ubuntu: what building the program needs, what the tests and benchmarks need beside it, and what
 # the fuzzers need. Tests that need doxygen, lintian, fish or zsh are skipped where these are not installed: they are
-# large, and what they test changes rarely.
+# large, and what they test changes rarely. Clang is for its sanitizers, and clang-format for the test of the format.
 program_packages=(g++ cmake ninja-build libeigen3-dev nlohmann-json3-dev libstb-dev libcli11-dev)
-test_packages=(libgtest-dev libbenchmark-dev python3 pkg-config dpkg-dev file man-db)
+test_packages=(libgtest-dev libbenchmark-dev python3 pkg-config dpkg-dev file man-db clang libclang-rt-dev clang-format)
 fuzz_packages=(clang libclang-rt-dev cmake ninja-build libeigen3-dev libstb-dev)
 
 say() { printf '\n==> %s\n' "$*" >&2; }

@@ -1,4 +1,4 @@
-"""Conan 2 recipe of the checkout that it lies in. Not tried yet, see packaging/README.md."""
+"""Conan 2 recipe of the checkout that it lies in."""
 
 import os
 import re

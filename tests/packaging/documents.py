@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""What the documents say and the code can check: links and names of files that must exist, the limits of SECURITY.md,
-its fuzz targets.
+"""What the documents say and the code can check: links and names of files and tests that must exist, the limits of
+SECURITY.md, its fuzz targets.
 
     documents.py SOURCE_FOLDER
 """
@@ -29,6 +29,23 @@ for document in documents:
         for name in re.findall(r"`((?:tests|tools|include|docs|packaging|examples|bench)/[\w./-]+)`", text):
             if not (source / name).exists():
                 problems.append(f"{document.name}: there is no {name}")
+
+# ---- Tests that are named: of Google Test, "Suite.Name" or "Suite.Beginning…"; of CTest, whose names have dots, each part
+# of which is a word in the CMakeLists.txt that adds it
+cases = [f"{suite}.{case}" for file in (source / "tests").rglob("*_test.cpp")
+         for suite, case in re.findall(r"^TEST(?:_F|_P)?\((\w+), (\w+)\)", file.read_text(encoding="utf-8"), re.MULTILINE)]
+words = set(re.findall(r"\w+", "".join(file.read_text(encoding="utf-8")
+                                       for file in (source / "tests").rglob("CMakeLists.txt"))))
+for document in documents:
+    text = document.read_text(encoding="utf-8")
+    for name, cut in re.findall(r"`([A-Z]\w+\.\w*)(…?)`", text):
+        if name.partition(".")[0] in {case.partition(".")[0] for case in cases} or cut:
+            if not any(case.startswith(name) if cut else case == name for case in cases):
+                problems.append(f"{document.name}: there is no test {name}{cut}")
+    for name in re.findall(r"`((?:packaging|sanitizers|style|filter|web|portability)\.[\w.*]+)`", text):
+        for word in set(name.split(".")) - {"*", "py"}:
+            if word not in words:
+                problems.append(f"{document.name}: there is no test {name}")
 
 # ---- Limits: the default of each member of each struct …Limits
 security = read("SECURITY.md")

@@ -1,6 +1,8 @@
 // Numbers that are none, infinities and denormal numbers in a picture.
 
+#include <array>
 #include <cfenv>
+#include <chrono>
 #include <limits>
 
 #include <gtest/gtest.h>
@@ -160,6 +162,46 @@ TEST(SpecialValues, DenormalNumbersCountAsZeros) {
       EXPECT_EQ(zeros(convolved(smallest_normal, 0x1p-10f, options)), all) << to_string(isa) << ", of the result";
       EXPECT_EQ(zeros(convolved(smallest_normal, 1.0f, options)), 0) << to_string(isa) << ", not denormal";
     }
+  }
+}
+
+/// The time of the shortest of many runs of each engine, in turns, so that both meet the machine in the same state.
+std::array<double, 2> shortest_seconds(const std::array<Engine, 2>& engines,
+                                       const std::array<Tensor<float>, 2>& inputs) {
+  std::array<Workspace<float>, 2> workspaces{engines[0].workspace(), engines[1].workspace()};
+  std::array<double, 2> shortest{1e9, 1e9};
+  for (int run = 0; run < 50; ++run) {
+    for (const std::size_t i : {0, 1}) {
+      const auto start = std::chrono::steady_clock::now();
+      engines[i].run(inputs[i], workspaces[i]);
+      const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+      shortest[i] = std::min(shortest[i], seconds.count());
+    }
+  }
+  return shortest;
+}
+
+// Of a picture, and of all maps, to which no bias is added; of the weights.
+TEST(SpecialValues, DenormalNumbersTakeNoRunMoreThanTwiceAsLong) {
+  if (!RunArithmetic::is_settable) GTEST_SKIP() << "nothing is set on this machine";
+  const Shape picture{.batch = 1, .height = 40, .width = 40, .channels = 16};
+  const Tensor<float> normal = Random(5).map<float>(picture);
+  const Tensor<float> denormal = Random(5).map<float>(picture, 0x1p-130, 0x1p-128);
+  for (const Isa isa : supported_isas()) {
+    const auto engine = [&](double size_of_weights) {
+      const auto program = std::make_shared<Program<float>>(isa);
+      for (int layer = 0; layer < 4; ++layer) {
+        Conv2d<float> conv({.in_channels = 16, .out_channels = 16, .window = {.kernel = 3}, .bias = false});
+        Random(6).fill(conv.weight, -size_of_weights, size_of_weights);
+        program->append(conv);
+      }
+      return Engine(program, picture, {.isa = isa});
+    };
+    const Engine usual = engine(0.125);
+    const auto [of_normal, of_picture] = shortest_seconds({usual, usual}, {normal, denormal});
+    EXPECT_LT(of_picture, 2 * of_normal) << to_string(isa);
+    const auto [of_usual, of_weights] = shortest_seconds({usual, engine(0x1p-128)}, {normal, normal});
+    EXPECT_LT(of_weights, 2 * of_usual) << to_string(isa);
   }
 }
 

@@ -1,4 +1,4 @@
-# An overlay port: it builds the checkout that it lies in. Not tried yet, see packaging/README.md.
+# An overlay port: it builds the checkout that it lies in.
 
 set(VCPKG_BUILD_TYPE release) # headers only
 get_filename_component(SOURCE_PATH "${CURRENT_PORT_DIR}/../../.." ABSOLUTE)
