@@ -107,12 +107,14 @@ std::shared_ptr<const T> shared_numbers(const StoredTensor& tensor) {
 /// Fills a parameter. Returns whether all numbers are finite.
 template <class T>
 bool load_parameter(const StoredTensor& tensor, bool may_share, Parameter<T>& parameter) {
+  bool is_finite = false;
   if (std::shared_ptr<const T> shared = may_share ? shared_numbers<T>(tensor) : nullptr) {
     parameter = Parameter<T>(parameter.extents(), std::move(shared));
-    return all_finite(std::span<const T>(std::as_const(parameter).begin(), std::as_const(parameter).end()));
+    is_finite = all_finite(std::span<const T>(std::as_const(parameter).begin(), std::as_const(parameter).end()));
+  } else {
+    is_finite = read_and_check(tensor, std::span<T>(parameter.begin(), parameter.end()));
   }
-  const bool is_finite = read_and_check(tensor, std::span<T>(parameter.begin(), parameter.end()));
-  forget_pages(tensor.bytes, tensor.owner);
+  forget_pages(tensor.bytes, tensor.owner);  // until they are needed again
   return is_finite;
 }
 
