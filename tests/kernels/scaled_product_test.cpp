@@ -73,8 +73,8 @@ class ScaledProductOf : public testing::Test {};
 using Scalars = testing::Types<float, double>;
 TYPED_TEST_SUITE(ScaledProductOf, Scalars);
 
-// Around vectors, blocks of rows, panels, chunks of 64 terms, portions of rows and, in the last two, stripes of 8192
-// and 4080 columns.
+// Around vectors, blocks of rows, panels, chunks of 64 terms, portions of rows and, in the last two, stripes of 2048
+// and 1008 columns or so.
 TYPED_TEST(ScaledProductOf, IsTheProductForEveryInstructionSetAndNumberOfThreads) {
   using T = TypeParam;
   const double rounding = sizeof(T) == 4 ? 0x1p-24 : 0x1p-53;  // of the result to T
