@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <optional>
+#include <utility>
 
 #include "plainnet/fold/fold.hpp"
 #include "plainnet/io/checkpoint.hpp"
