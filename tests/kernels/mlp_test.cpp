@@ -20,7 +20,7 @@ struct Layers {
       values.resize(static_cast<std::size_t>(count));
       random.fill(values.data(), values.data() + count, -1, 1);
     };
-    fill(in, sizes.rows * sizes.inputs);
+    fill(in, sizes.rows() * sizes.inputs);
     fill(weight1, sizes.inputs * sizes.hidden);
     fill(bias1, sizes.hidden);
     fill(weight2, sizes.hidden * sizes.outputs);
@@ -36,10 +36,10 @@ struct Layers {
   }
 };
 
-/// Small ones, one that is fused for few threads only, and one that is fused for three.
+/// Small ones, one that is fused for few threads only, one that is fused for three, and one by Strassen's method.
 template <class T>
 std::vector<MlpSizes<T>> all_sizes() {
-  return {{1, 5, 7, 3}, {50, 33, 70, 33}, {700, 24, 400, 24}, {2200, 24, 200, 24}};
+  return {{1, 1, 5, 7, 3}, {2, 25, 33, 70, 33}, {7, 100, 24, 400, 24}, {1, 2200, 24, 200, 24}, {2, 112, 512, 512, 512}};
 }
 
 template <class T>
@@ -68,22 +68,23 @@ TYPED_TEST(FusedMlpOf, IsOneProductAfterTheOther) {
         const Epilogue<T> epilogue{.residual = adds ? residual.data() : nullptr,
                                    .residual_stride = sizes.outputs,
                                    .residual_scale = adds ? layers.scale.data() : nullptr};
-        AlignedVector<T> hidden(static_cast<std::size_t>(sizes.rows * sizes.hidden));
-        AlignedVector<T> expected(static_cast<std::size_t>(sizes.rows * sizes.outputs));
+        AlignedVector<T> hidden(static_cast<std::size_t>(sizes.rows() * sizes.hidden));
+        AlignedVector<T> expected(static_cast<std::size_t>(sizes.rows() * sizes.outputs));
         AlignedVector<T> scratch(
-            static_cast<std::size_t>(std::max(matmul_scratch<T>(sizes.inputs), matmul_scratch<T>(sizes.hidden))));
-        multiply<T>(*source, sizes.rows, first, {.activation = Activation::gelu}, hidden.data(), sizes.hidden,
-                    scratch.data(), one);
-        multiply<T>(MatrixRows<T>(hidden.data(), sizes.hidden, sizes.hidden), sizes.rows, second, epilogue,
-                    expected.data(), sizes.outputs, scratch.data(), one);
+            static_cast<std::size_t>(std::max(multiply_scratch<T>(sizes.inputs, sizes.first_method()),
+                                              multiply_scratch<T>(sizes.hidden, sizes.second_method()))));
+        multiply<T>(*source, sizes.rows(), first, {.activation = Activation::gelu}, hidden.data(), sizes.hidden,
+                    scratch.data(), one, sizes.first_method());
+        multiply<T>(MatrixRows<T>(hidden.data(), sizes.hidden, sizes.hidden), sizes.rows(), second, epilogue,
+                    expected.data(), sizes.outputs, scratch.data(), one, sizes.second_method());
         for (Index threads : {1, 2, 3}) {
-          SCOPED_TRACE(concatenate(to_string(isa), ", ", sizes.rows, " rows, ", threads, " threads"));
+          SCOPED_TRACE(concatenate(to_string(isa), ", ", sizes.rows(), " rows, ", threads, " threads"));
           (sizes.is_fused(threads) ? fused : apart) += 1;
           ThreadPool pool(threads);
           AlignedVector<T> memory(static_cast<std::size_t>(sizes.scratch(threads)));
           AlignedVector<T> out(expected.size());
-          mlp<T>(*source, sizes.rows, first, Activation::gelu, second, epilogue, out.data(), sizes.outputs,
-                 memory.data(), pool);
+          mlp<T>(*source, sizes, first, Activation::gelu, second, epilogue, out.data(), sizes.outputs, memory.data(),
+                 pool);
           ASSERT_EQ(out, expected);
         }
       }
@@ -110,20 +111,20 @@ TYPED_TEST(FusedMlpOf, WritesOverItsRows) {
         const NormalizedRows<T> rows(map.data(), sizes.inputs, sizes.inputs,
                                      Normalization<T>::of_pixels(static_cast<T>(1e-5)));
         const Epilogue<T> epilogue{.residual = map.data(), .residual_stride = sizes.outputs};
-        mlp<T>(rows, sizes.rows, first, Activation::squared_relu, second, epilogue, out->data(), sizes.outputs,
+        mlp<T>(rows, sizes, first, Activation::squared_relu, second, epilogue, out->data(), sizes.outputs,
                memory.data(), pool);
       }
-      ASSERT_EQ(map, beside) << sizes.rows << " rows, " << threads << " threads";
+      ASSERT_EQ(map, beside) << sizes.rows() << " rows, " << threads << " threads";
     }
   }
 }
 
 TEST(FusedMlp, IsFusedWhereTheHiddenMapIsLargeAndTheWeightsAreNot) {
-  EXPECT_TRUE((MlpSizes<float>{56 * 56, 64, 256, 64}.is_fused(2)));
-  EXPECT_TRUE((MlpSizes<float>{28 * 28, 128, 512, 128}.is_fused(2)));
-  EXPECT_FALSE((MlpSizes<float>{14 * 14, 320, 1280, 320}.is_fused(1)));
-  EXPECT_FALSE((MlpSizes<float>{7 * 7, 512, 2048, 512}.is_fused(1)));
-  EXPECT_FALSE((MlpSizes<float>{28 * 28, 128, 512, 128}.is_fused(16)));  // too few rows for each
+  EXPECT_TRUE((MlpSizes<float>{1, 56 * 56, 64, 256, 64}.is_fused(2)));
+  EXPECT_TRUE((MlpSizes<float>{1, 28 * 28, 128, 512, 128}.is_fused(2)));
+  EXPECT_FALSE((MlpSizes<float>{1, 14 * 14, 320, 1280, 320}.is_fused(1)));
+  EXPECT_FALSE((MlpSizes<float>{1, 7 * 7, 512, 2048, 512}.is_fused(1)));
+  EXPECT_FALSE((MlpSizes<float>{1, 28 * 28, 128, 512, 128}.is_fused(16)));  // too few rows for each
 }
 
 }  // namespace

@@ -205,7 +205,7 @@ TYPED_TEST(NormalizationOf, RowsOfAProductAreTheNormalizedMap) {
           for (Index first = 0; first < shape.pixels(); first += height) {
             const Index count = std::min(height, shape.pixels() - first);
             AlignedVector<T> packed(static_cast<std::size_t>(height * shape.channels), T{77});
-            rows.pack(isa, first, count, height, packed.data());
+            rows.pack(isa, first, 1, count, height, packed.data());
             for (Index r = 0; r < height; ++r) {
               for (Index k = 0; k < shape.channels; ++k) {
                 ASSERT_EQ(packed[static_cast<std::size_t>(k * height + r)],

@@ -20,9 +20,9 @@ struct Watched final : RowSource<float> {
   Before before;
 
   Watched(MatrixRows<float> rows_, Before before_) : rows(rows_), before(before_) {}
-  void pack(Isa isa, Index first, Index count, Index height, float* packed) const override {
+  void pack(Isa isa, Index first, Index step, Index count, Index height, float* packed) const override {
     before(first);
-    rows.pack(isa, first, count, height, packed);
+    rows.pack(isa, first, step, count, height, packed);
   }
 };
 
@@ -93,6 +93,24 @@ TEST(SharedMatmul, GivesTheBitsOfOneThreadInWhateverOrderThreadsCome) {
   }
 }
 
+// tests/kernels/strassen_test.cpp has more; this one runs under the thread sanitizer too.
+TEST(SharedMatmul, GivesTheBitsOfOneThreadByStrassensMethod) {
+  const Product product(672, 512, 256, best_isa());
+  const MatmulMethod method = MatmulMethod::strassen;
+  for (const Epilogue<float>& epilogue : {Epilogue<float>{.activation = Activation::relu}, {.pool = 4}}) {
+    AlignedVector<float> expected;
+    for (Index size : {1, 2, 3, 5}) {
+      ThreadPool pool(size);
+      AlignedVector<float> scratch(static_cast<std::size_t>(multiply_scratch<float>(512, method) * size));
+      AlignedVector<float> out(static_cast<std::size_t>(product.rows / epilogue.pool * product.columns), 78.0f);
+      multiply<float>(product.source(), product.rows, product.packed, epilogue, out.data(), product.columns,
+                      scratch.data(), pool, method);
+      if (size == 1) expected = out;
+      EXPECT_TRUE(out == expected) << "pool " << epilogue.pool << ", " << size << " threads";
+    }
+  }
+}
+
 // Whoever comes to the rows of a share a second time has taken panels while others packed; the bits are the same.
 TEST(SharedMatmul, GivesTheSameBitsHoweverLongThreadsAreKept) {
   const Product product(784, 2100, 130, best_isa());
@@ -116,12 +134,17 @@ TEST(SharedMatmul, PanelsOfAThreadThatIsKeptAreDoneByAnother) {
     const AlignedVector<float> expected = product.by_one_thread(epilogue);
     AlignedVector<float> out(expected.size(), 78.0f);
     AlignedVector<float> scratch(static_cast<std::size_t>(2 * matmul_scratch<float>(product.depth)));
-    SharedProduct<float> shared{
-        .rows = rows, .b = b, .epilogue = epilogue, .out = out.data(), .out_stride = product.columns, .share_count = 2};
+    SharedProduct<float> shared{.rows = rows,
+                                .b = b,
+                                .epilogue = epilogue,
+                                .method = MatmulMethod::direct,
+                                .out = out.data(),
+                                .out_stride = product.columns,
+                                .share_count = 2};
     shared.share(0).assign({0, product.rows}, {0, b.panel_count()});
     shared.share(1).assign({}, {});
     ASSERT_TRUE(shared.share(0).begin());
-    baseline::pack_portion<float>(rows, b.isa, {0, product.rows}, product.depth, scratch.data());
+    baseline::DirectMethod<float>::pack(rows, b.isa, {0, product.rows}, product.depth, scratch.data(), nullptr);
     shared.share(0).offer({0, product.rows}, scratch.data());
     multiply_shares<float>(shared, 1, scratch.data() + matmul_scratch<float>(product.depth));
     EXPECT_TRUE(out == expected) << epilogue.pool;
@@ -139,8 +162,13 @@ TEST(SharedMatmul, WaitsForWhoIsBusyWithAPortionBeforeItPacksTheNext) {
   const Epilogue<float> epilogue;
   AlignedVector<float> out(static_cast<std::size_t>(product.rows * product.columns), 78.0f);
   AlignedVector<float> scratch(static_cast<std::size_t>(matmul_scratch<float>(product.depth)));
-  SharedProduct<float> shared{
-      .rows = rows, .b = b, .epilogue = epilogue, .out = out.data(), .out_stride = product.columns, .share_count = 1};
+  SharedProduct<float> shared{.rows = rows,
+                              .b = b,
+                              .epilogue = epilogue,
+                              .method = MatmulMethod::direct,
+                              .out = out.data(),
+                              .out_stride = product.columns,
+                              .share_count = 1};
   ProductShare<float>& share = shared.share(0);
   share.assign({0, product.rows}, {0, b.panel_count()});
   std::thread owner([&] { multiply_shares<float>(shared, 0, scratch.data()); });

@@ -84,7 +84,7 @@ struct LinearOperation final : Operation<T> {
   }
   Index scratch(const Shape& in, Index threads) const override {
     return checked_add(detail::normalization_scratch(normalize, in),
-                       checked_multiply(kernels::matmul_scratch<T>(packed.depth), threads));
+                       checked_multiply(kernels::multiply_scratch<T>(packed.depth, method(in)), threads));
   }
   Overwrites overwrites(const Shape&, Index) const override { return Overwrites::residual; }
   Index weight_elements() const override { return static_cast<Index>(packed.panels.size() + packed.bias.size()); }
@@ -96,8 +96,14 @@ struct LinearOperation final : Operation<T> {
                                         .residual_scale = detail::or_null(residual_scale)};
     T* const rest = scratch + detail::normalization_scratch(normalize, in.shape());
     detail::with_rows(normalize, in, scratch, packed.isa, pool, [&](const kernels::RowSource<T>& rows) {
-      kernels::multiply<T>(rows, out.shape().pixels(), packed, epilogue, out.data(), packed.columns, rest, pool);
+      kernels::multiply<T>(rows, out.shape().pixels(), packed, epilogue, out.data(), packed.columns, rest, pool,
+                           method(in.shape()));
     });
+  }
+
+ private:
+  kernels::MatmulMethod method(const Shape& in) const {
+    return kernels::matmul_method<T>(in.height * in.width, packed.depth, packed.columns);
   }
 };
 
@@ -140,14 +146,14 @@ struct MlpOperation final : Operation<T> {
         .residual = residual, .residual_stride = second.columns, .residual_scale = detail::or_null(residual_scale)};
     T* const rest = scratch + detail::normalization_scratch(normalize, in.shape());
     detail::with_rows(normalize, in, scratch, first.isa, pool, [&](const kernels::RowSource<T>& rows) {
-      kernels::mlp<T>(rows, in.shape().pixels(), first, activation, second, epilogue, out.data(), second.columns, rest,
+      kernels::mlp<T>(rows, sizes(in.shape()), first, activation, second, epilogue, out.data(), second.columns, rest,
                       pool);
     });
   }
 
  private:
   kernels::MlpSizes<T> sizes(const Shape& in) const {
-    return {in.pixels(), first.depth, first.columns, second.columns};
+    return {in.batch, in.height * in.width, first.depth, first.columns, second.columns};
   }
 };
 

@@ -58,7 +58,9 @@ struct ConvolutionOperation final : Operation<T> {
                                   packed.out_channels);
   }
   Count macs(const Shape& in) const override { return multiply_counts(convolved_shape(in).elements(), packed.depth()); }
-  Index scratch(const Shape&, Index threads) const override { return checked_multiply(packed.scratch(), threads); }
+  Index scratch(const Shape& in, Index threads) const override {
+    return checked_multiply(packed.scratch(output_shape(in)), threads);
+  }
   Overwrites overwrites(const Shape&, Index) const override { return Overwrites::residual; }
   Index weight_elements() const override {
     Index total = 0;

@@ -27,12 +27,12 @@ struct WindowRows final : RowSource<T> {
   WindowRows(TensorView<const T> in_, const Window& window_, const Shape& out_, Index first_channel_, Index channels_)
       : in(in_), window(window_), out(out_), first_channel(first_channel_), channels(channels_) {}
 
-  void pack(Isa isa, Index first, Index count, Index height, T* packed) const override {
+  void pack(Isa isa, Index first, Index step, Index count, Index height, T* packed) const override {
     const Index run = window.kernel.width * channels;
     if (channels == in.shape().channels && window.dilation.width == 1 && run <= most_run) {
-      pack_runs(isa, first, count, height, packed);
+      pack_runs(isa, Places(*this, first, step, count), count, height, packed);
     } else {
-      pack_pixels(isa, first, count, height, packed);
+      pack_pixels(isa, Places(*this, first, step, count), count, height, packed);
     }
   }
 
@@ -43,23 +43,23 @@ struct WindowRows final : RowSource<T> {
   struct Places {
     Index image[matmul_most_rows], top[matmul_most_rows], left[matmul_most_rows];
 
-    Places(const WindowRows& rows, Index first, Index count) {
+    Places(const WindowRows& rows, Index first, Index step, Index count) {
       const Shape& outputs = rows.out;
       for (Index r = 0; r < count; ++r) {
-        const Index row = (first + r) / outputs.width;
+        const Index pixel = first + r * step;
+        const Index row = pixel / outputs.width;
         image[r] = row / outputs.height;
         top[r] = row % outputs.height * rows.window.stride.height - rows.window.padding.top;
-        left[r] = (first + r) % outputs.width * rows.window.stride.width - rows.window.padding.left;
+        left[r] = pixel % outputs.width * rows.window.stride.width - rows.window.padding.left;
       }
     }
   };
 
   /// A row of a window is one run of memory where it lies inside the map. Where it does not, a copy is packed, with
   /// zeros for what is outside.
-  void pack_runs(Isa isa, Index first, Index count, Index height, T* packed) const {
+  void pack_runs(Isa isa, const Places& places, Index count, Index height, T* packed) const {
     const Shape& map = in.shape();
     const Index run = window.kernel.width * channels;
-    const Places places(*this, first, count);
     T copies[matmul_most_rows * most_run];
     for (Index ky = 0; ky < window.kernel.height; ++ky, packed += run * height) {
       RowGroup<T> rows;
@@ -86,9 +86,8 @@ struct WindowRows final : RowSource<T> {
   }
 
   /// Pixel after pixel of the windows.
-  void pack_pixels(Isa isa, Index first, Index count, Index height, T* packed) const {
+  void pack_pixels(Isa isa, const Places& places, Index count, Index height, T* packed) const {
     const Shape& map = in.shape();
-    const Places places(*this, first, count);
     for (Index ky = 0; ky < window.kernel.height; ++ky) {
       for (Index kx = 0; kx < window.kernel.width; ++kx, packed += channels * height) {
         RowGroup<T> rows;
@@ -129,14 +128,15 @@ struct TiledPixels final : RowSource<T> {
   TiledPixels(TensorView<const T> in_, Extent2D tile_, Index first_channel_, Index channels_)
       : in(in_), tile(tile_), first_channel(first_channel_), channels(channels_) {}
 
-  void pack(Isa isa, Index first, Index count, Index height, T* packed) const override {
+  void pack(Isa isa, Index first, Index step, Index count, Index height, T* packed) const override {
     const Index down = in.shape().height / tile.height;
     const Index across = in.shape().width / tile.width;
     RowGroup<T> rows;
     for (Index r = 0; r < count; ++r) {
-      const Index place = (first + r) / (tile.height * tile.width);
-      const Index y = place / across % down * tile.height + (first + r) / tile.width % tile.height;
-      const Index x = place % across * tile.width + (first + r) % tile.width;
+      const Index row = first + r * step;
+      const Index place = row / (tile.height * tile.width);
+      const Index y = place / across % down * tile.height + row / tile.width % tile.height;
+      const Index x = place % across * tile.width + row % tile.width;
       rows.data[r] = in.pixel(place / (across * down), y, x) + first_channel;
     }
     pack_rows(isa, rows, channels, count, height, packed);
@@ -183,8 +183,14 @@ struct PackedConvolution {
     return std::clamp(bytes / pixel, matmul_most_rows, most_tap_pixels / taps());
   }
 
+  /// How it is multiplied where its result is `out`.
+  MatmulMethod method(const Shape& out) const {
+    if (!window.is_pointwise()) return MatmulMethod::direct;
+    return matmul_method<T>(out.height * out.width * pool.height * pool.width, depth(), group_out());
+  }
+
   /// Elements of scratch memory for each thread.
-  Index scratch() const { return reads_in_place() ? 0 : matmul_scratch<T>(depth()); }
+  Index scratch(const Shape& out) const { return reads_in_place() ? 0 : multiply_scratch<T>(depth(), method(out)); }
 };
 
 /// Packs `weight` (O, I / groups, kh, kw) and `bias` (O) or null.
@@ -228,8 +234,8 @@ void convolve_part(TensorView<const T> in, const PackedConvolution<T>& packed, c
 }
 
 /// out = act(convolution(in) + bias) + scale · residual, or what a pool keeps of it, without activation and residual;
-/// `out` has the shape that window and pool give, rows of the epilogue are its pixels. `scratch` has packed.scratch()
-/// elements for each thread of the pool.
+/// `out` has the shape that window and pool give, rows of the epilogue are its pixels. `scratch` has
+/// packed.scratch(out.shape()) elements for each thread of the pool.
 template <class T>
 void convolve(TensorView<const T> in, const PackedConvolution<T>& packed, const Epilogue<T>& epilogue,
               TensorView<T> out, T* scratch, Executor& pool) {
@@ -246,6 +252,7 @@ void convolve(TensorView<const T> in, const PackedConvolution<T>& packed, const 
   }
   const Index group_in = packed.group_in();
   const Index area = packed.pool.height * packed.pool.width;
+  const MatmulMethod method = packed.method(out.shape());
   for (Index group = 0; group < static_cast<Index>(packed.groups.size()); ++group) {
     const PackedMatrix<T>& weights = packed.groups[static_cast<std::size_t>(group)];
     T* const first_output = out.data() + group * packed.group_out();
@@ -253,10 +260,10 @@ void convolve(TensorView<const T> in, const PackedConvolution<T>& packed, const 
     if (area > 1) {
       part.pool = area;
       const TiledPixels<T> pixels(in, packed.pool, group * group_in, group_in);
-      multiply<T>(pixels, rows * area, weights, part, first_output, packed.out_channels, scratch, pool);
+      multiply<T>(pixels, rows * area, weights, part, first_output, packed.out_channels, scratch, pool, method);
     } else if (packed.window.is_pointwise()) {
       const MatrixRows<T> pixels{in.data() + group * group_in, packed.in_channels, group_in};
-      multiply<T>(pixels, rows, weights, part, first_output, packed.out_channels, scratch, pool);
+      multiply<T>(pixels, rows, weights, part, first_output, packed.out_channels, scratch, pool, method);
     } else {
       const WindowRows<T> patches{in, padded_for(in.shape(), packed.window), out.shape(), group * group_in, group_in};
       multiply<T>(patches, rows, weights, part, first_output, packed.out_channels, scratch, pool);

@@ -291,11 +291,10 @@ inline void multiply_rows(const T* a, Index count, Index depth, const T* panel, 
   }
 }
 
-/// out(r, c) = the largest of rows pool · r … pool · r + pool − 1 of a panel's product, `columns` of which are wanted.
+/// out(r, c) = the largest of rows pool · r … pool · r + pool − 1 of a product, `columns` of whose `width` are wanted.
 template <class T>
-inline void pool_rows(const T* product, Index count, Index pool, T* out, Index out_stride, Index columns) {
+inline void pool_rows(const T* product, Index count, Index width, Index pool, T* out, Index out_stride, Index columns) {
   using S = Simd<T>;
-  constexpr Index width = MatmulBlock<T>::columns;
   for (Index r = 0; r < count; r += pool, product += pool * width, out += out_stride) {
     for (Index c = 0; c < columns; c += S::lanes) {
       typename S::Vector best = S::load(product + c);
@@ -305,65 +304,75 @@ inline void pool_rows(const T* product, Index count, Index pool, T* out, Index o
   }
 }
 
-/// Rows that are packed at a time where there are `count`: portions alike, of whole blocks and pools but for the last.
+/// Portions alike that `count` rows are packed in, at most `at_most` each, of whole units but for the last.
 template <class T>
-inline Index rows_in_portion(Index count, Index depth, Index pool) {
-  const Index unit = MatmulBlock<T>::rows * pool;
-  const Index at_most = matmul_rows_in_cache<T>(depth) / unit * unit;
-  const Index portions = count > 0 ? (count + at_most - 1) / at_most : 1;
+inline Index portion_of(Index count, Index at_most, Index unit) {
+  const Index most = at_most / unit * unit;
+  const Index portions = count > 0 ? (count + most - 1) / most : 1;
   return ((count + portions - 1) / portions + unit - 1) / unit * unit;
 }
 
-/// Rows as multiply_rows() wants them.
+/// How a thread multiplies: portions of rows, packed, one after the other, each by panels. StrassenMethod has the same
+/// members and multiplies by several panels at once.
 template <class T>
-inline void pack_portion(const RowSource<T>& rows, Isa isa, Range portion, Index depth, T* packed) {
-  for (Index r = portion.begin; r < portion.end;) {
-    const Index left = portion.end - r;
-    const Index height = block_height<T>(left);
-    rows.pack(isa, r, height < left ? height : left, height, packed);
-    packed += height * depth;
-    r += height;
+struct DirectMethod {
+  /// Rows that are packed at a time where there are `count`.
+  static Index rows_in_portion(Index count, Index depth, Index pool) {
+    return portion_of<T>(count, matmul_rows_in_cache<T>(depth), MatmulBlock<T>::rows * pool);
   }
-}
 
-/// A portion of rows, packed, times a panel. Meanwhile the panel `next` is brought into L2. `pooled` has room for the
-/// product of a portion and a panel, and is used if rows are pooled.
-template <class T>
-inline void multiply_panel(const T* packed, Range portion, const PackedView<T>& b, Index panel, Index next,
-                           const Epilogue<T>& epilogue, T* out, Index out_stride, T* pooled) {
-  constexpr Index columns = MatmulBlock<T>::columns;
-  const Index depth = b.depth;
-  const Index pool = epilogue.pool;
-  const Index first_column = panel * columns;
-  const Index valid_columns = b.columns - first_column < columns ? b.columns - first_column : columns;
-  const T* const weights = b.panels + panel * depth * columns;
-  const T* const later = b.panels + next * depth * columns;
-  if (pool == 1) {
-    BlockResult<T> result(epilogue, b.bias, out, out_stride);
-    result.move_down(portion.begin);
-    result.move_right(first_column);
-    multiply_rows<T>(packed, portion.size(), depth, weights, result, valid_columns, later);
-  } else {
-    const Epilogue<T> plain;
-    const BlockResult<T> product(plain, b.bias ? b.bias + first_column : nullptr, pooled, columns);
-    multiply_rows<T>(packed, portion.size(), depth, weights, product, columns, later);
-    pool_rows<T>(pooled, portion.size(), pool, out + portion.begin / pool * out_stride + first_column, out_stride,
-                 valid_columns);
+  /// Elements that they take.
+  static Index packed_size(Index depth) { return matmul_packed_rows<T>(depth) * depth; }
+
+  /// Rows as multiply_rows() wants them. `beside` is scratch memory behind the packed rows.
+  static void pack(const RowSource<T>& rows, Isa isa, Range portion, Index depth, T* packed, T* /*beside*/) {
+    for (Index r = portion.begin; r < portion.end;) {
+      const Index left = portion.end - r;
+      const Index height = block_height<T>(left);
+      rows.pack(isa, r, 1, height < left ? height : left, height, packed);
+      packed += height * depth;
+      r += height;
+    }
   }
-}
+
+  /// A portion of rows times a panel. Meanwhile the panel `next` is brought into L2.
+  static void multiply(const T* packed, Range portion, const PackedView<T>& b, Index panel, Index next,
+                       const Epilogue<T>& epilogue, T* out, Index out_stride, T* beside) {
+    constexpr Index columns = MatmulBlock<T>::columns;
+    const Index depth = b.depth;
+    const Index pool = epilogue.pool;
+    const Index first_column = panel * columns;
+    const Index valid_columns = b.columns - first_column < columns ? b.columns - first_column : columns;
+    const T* const weights = b.panels + panel * depth * columns;
+    const T* const later = b.panels + next * depth * columns;
+    if (pool == 1) {
+      BlockResult<T> result(epilogue, b.bias, out, out_stride);
+      result.move_down(portion.begin);
+      result.move_right(first_column);
+      multiply_rows<T>(packed, portion.size(), depth, weights, result, valid_columns, later);
+    } else {
+      const Epilogue<T> plain;
+      const BlockResult<T> product(plain, b.bias ? b.bias + first_column : nullptr, beside, columns);
+      multiply_rows<T>(packed, portion.size(), depth, weights, product, columns, later);
+      pool_rows<T>(beside, portion.size(), columns, pool, out + portion.begin / pool * out_stride + first_column,
+                   out_stride, valid_columns);
+    }
+  }
+};
 
 template <class T>
 inline void multiply(const RowSource<T>& rows, Range row_range, const PackedView<T>& b, Range panels,
                      const Epilogue<T>& epilogue, T* out, Index out_stride, T* scratch) {
-  const Index at_once = rows_in_portion<T>(row_range.size(), b.depth, epilogue.pool);
+  using Method = DirectMethod<T>;
+  T* const beside = scratch + Method::packed_size(b.depth);
+  const Index at_once = Method::rows_in_portion(row_range.size(), b.depth, epilogue.pool);
   for (Index first = row_range.begin; first < row_range.end; first += at_once) {
     const Range portion{first, first + at_once < row_range.end ? first + at_once : row_range.end};
-    pack_portion<T>(rows, b.isa, portion, b.depth, scratch);
-    T* const pooled = scratch + matmul_packed_rows<T>(b.depth) * b.depth;
+    Method::pack(rows, b.isa, portion, b.depth, scratch, beside);
     for (Index panel = panels.begin; panel < panels.end; ++panel) {
       // After the last panel comes the first again, for the next rows.
       const Index next = panel + 1 < panels.end ? panel + 1 : panels.begin;
-      multiply_panel<T>(scratch, portion, b, panel, next, epilogue, out, out_stride, pooled);
+      Method::multiply(scratch, portion, b, panel, next, epilogue, out, out_stride, beside);
     }
   }
 }

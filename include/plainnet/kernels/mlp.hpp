@@ -16,18 +16,25 @@ struct RowsFrom final : RowSource<T> {
 
   RowsFrom(const RowSource<T>& rows_, Index begin_) : rows(rows_), begin(begin_) {}
 
-  void pack(Isa isa, Index first, Index count, Index height, T* packed) const override {
-    rows.pack(isa, begin + first, count, height, packed);
+  void pack(Isa isa, Index first, Index step, Index count, Index height, T* packed) const override {
+    rows.pack(isa, begin + first, step, count, height, packed);
   }
 };
 
-/// What the layers of an MLP are, and how many rows pass through them.
+/// What the layers of an MLP are, and how many rows of how many images pass through them.
 template <class T>
 struct MlpSizes {
-  Index rows;
+  Index images;
+  Index image_rows;
   Index inputs;
   Index hidden;
   Index outputs;
+
+  Index rows() const { return images * image_rows; }
+
+  /// How the layers are multiplied if they are not fused; layers that are have too few weights for Strassen's method.
+  MatmulMethod first_method() const { return matmul_method<T>(image_rows, inputs, hidden); }
+  MatmulMethod second_method() const { return matmul_method<T>(image_rows, hidden, outputs); }
 
   /// Rows that pass both layers at a time: their hidden values stay in L2.
   Index rows_at_once() const {
@@ -40,33 +47,34 @@ struct MlpSizes {
   bool is_fused(Index threads) const {
     constexpr Index most_weights = (1 << 20) / static_cast<Index>(sizeof(T));
     constexpr Index least_map = (1 << 20) / static_cast<Index>(sizeof(T));
-    return hidden * (inputs + outputs) <= most_weights && rows * hidden >= least_map &&
-           rows >= 4 * threads * rows_at_once();
+    return hidden * (inputs + outputs) <= most_weights && rows() * hidden >= least_map &&
+           rows() >= 4 * threads * rows_at_once();
   }
 
   /// Elements of scratch memory for all threads together.
   Index scratch(Index threads) const {
-    const Index hidden_rows = is_fused(threads) ? checked_multiply(threads, rows_at_once()) : rows;
-    return checked_add(checked_multiply(hidden_rows, hidden),
-                       checked_multiply(threads, std::max(matmul_scratch<T>(inputs), matmul_scratch<T>(hidden))));
+    const Index hidden_rows = is_fused(threads) ? checked_multiply(threads, rows_at_once()) : rows();
+    const Index product =
+        std::max(multiply_scratch<T>(inputs, first_method()), multiply_scratch<T>(hidden, second_method()));
+    return checked_add(checked_multiply(hidden_rows, hidden), checked_multiply(threads, product));
   }
 };
 
-/// out (row_count, second.columns) = second(act(first(rows) + bias)) + bias + scale · residual. `scratch` has as many
-/// elements as MlpSizes says. The result depends neither on the number of threads nor on whether the layers are fused.
+/// out (sizes.rows(), outputs) = second(act(first(rows) + bias)) + bias + scale · residual. `scratch` has as many
+/// elements as `sizes` says. The result depends neither on the number of threads nor on whether the layers are fused.
 /// `out` may be where the rows come from.
 template <class T>
-void mlp(const RowSource<T>& rows, Index row_count, const PackedView<T>& first, Activation activation,
+void mlp(const RowSource<T>& rows, const MlpSizes<T>& sizes, const PackedView<T>& first, Activation activation,
          const PackedView<T>& second, const Epilogue<T>& epilogue, T* out, Index out_stride, T* scratch,
          Executor& pool) {
-  const MlpSizes<T> sizes{row_count, first.depth, first.columns, second.columns};
+  const Index row_count = sizes.rows();
   const Index hidden_size = sizes.hidden;
   const Epilogue<T> between{.activation = activation};
   if (!sizes.is_fused(pool.size())) {
     T* const rest = scratch + row_count * hidden_size;
-    multiply<T>(rows, row_count, first, between, scratch, hidden_size, rest, pool);
+    multiply<T>(rows, row_count, first, between, scratch, hidden_size, rest, pool, sizes.first_method());
     const MatrixRows<T> hidden(scratch, hidden_size, hidden_size);
-    return multiply<T>(hidden, row_count, second, epilogue, out, out_stride, rest, pool);
+    return multiply<T>(hidden, row_count, second, epilogue, out, out_stride, rest, pool, sizes.second_method());
   }
   const Index at_once = sizes.rows_at_once();
   const Index scratch_size = sizes.scratch(pool.size()) / pool.size();

@@ -172,13 +172,14 @@ struct NormalizedRows final : RowSource<T> {
   NormalizedRows(const T* data_, Index stride_, Index depth_, const Normalization<T>& by_)
       : data(data_), stride(stride_), depth(depth_), by(by_) {}
 
-  void pack(Isa isa, Index first, Index count, Index height, T* packed) const override {
+  void pack(Isa isa, Index first, Index step, Index count, Index height, T* packed) const override {
     RowGroup<T> rows;
     rows.is_normalized = true;
     for (Index r = 0; r < count; ++r) {
-      rows.data[r] = data + (first + r) * stride;
+      const Index row = first + r * step;
+      rows.data[r] = data + row * stride;
       const Moments<T> moments =
-          by.moments ? by.moments[(first + r) / by.pixels_each] : moments_of<T>(isa, rows.data[r], depth, by.eps);
+          by.moments ? by.moments[row / by.pixels_each] : moments_of<T>(isa, rows.data[r], depth, by.eps);
       rows.mean[r] = moments.mean;
       rows.rstd[r] = moments.rstd;
     }

@@ -26,9 +26,9 @@ struct RowGroup {
 template <class T>
 class RowSource {
  public:
-  /// Writes rows first … first + count − 1 as packed[k · height + r], and zeros for the rows up to `height`, which is
-  /// at most matmul_most_rows.
-  virtual void pack(Isa isa, Index first, Index count, Index height, T* packed) const = 0;
+  /// Writes `count` rows, first, first + step, …, as packed[k · height + r], and zeros for the rows up to `height`,
+  /// which is at most matmul_most_rows.
+  virtual void pack(Isa isa, Index first, Index step, Index count, Index height, T* packed) const = 0;
 
  protected:
   ~RowSource() = default;
@@ -62,9 +62,9 @@ struct MatrixRows final : RowSource<T> {
 
   MatrixRows(const T* data_, Index stride_, Index depth_) : data(data_), stride(stride_), depth(depth_) {}
 
-  void pack(Isa isa, Index first, Index count, Index height, T* packed) const override {
+  void pack(Isa isa, Index first, Index step, Index count, Index height, T* packed) const override {
     RowGroup<T> rows;
-    for (Index r = 0; r < count; ++r) rows.data[r] = data + (first + r) * stride;
+    for (Index r = 0; r < count; ++r) rows.data[r] = data + (first + r * step) * stride;
     pack_rows(isa, rows, depth, count, height, packed);
   }
 };

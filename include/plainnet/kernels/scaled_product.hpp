@@ -33,14 +33,14 @@ struct RowsAsDouble final : RowSource<double> {
 
   RowsAsDouble(const T* data_, Index depth_) : data(data_), depth(depth_) {}
 
-  void pack(Isa isa, Index first, Index count, Index height, double* packed) const override {
+  void pack(Isa isa, Index first, Index step, Index count, Index height, double* packed) const override {
     constexpr Index chunk = 64;  // terms that are in L1 between the two steps
     alignas(alignment) double wide[matmul_most_rows * chunk];
     RowGroup<double> rows;
     for (Index r = 0; r < count; ++r) rows.data[r] = wide + r * chunk;
     for (Index k = 0; k < depth; k += chunk) {
       const Index terms = std::min(chunk, depth - k);
-      for (Index r = 0; r < count; ++r) std::copy_n(data + (first + r) * depth + k, terms, wide + r * chunk);
+      for (Index r = 0; r < count; ++r) std::copy_n(data + (first + r * step) * depth + k, terms, wide + r * chunk);
       pack_rows(isa, rows, terms, count, height, packed + k * height);
     }
   }

@@ -1,8 +1,8 @@
 // Body of shared_matmul.hpp, compiled once for every instruction set (for_each_isa.hpp).
 
 /// What can be had of the portion that a share offers.
-template <class T>
-inline void multiply_panels(const SharedProduct<T>& product, ProductShare<T>& share, bool is_own, T* pooled) {
+template <class Method, class T>
+inline void multiply_panels(const SharedProduct<T>& product, ProductShare<T>& share, bool is_own, T* beside) {
   const Range panels = share.panels();
   for (;;) {
     const Index panel = is_own ? share.take_first() : share.take_last();
@@ -10,43 +10,52 @@ inline void multiply_panels(const SharedProduct<T>& product, ProductShare<T>& sh
     const Index after = is_own ? panel + 1 : panel - 1;
     // After the last panel comes the first again, for the next rows.
     const Index next = after >= panels.begin && after < panels.end ? after : panels.begin;
-    multiply_panel<T>(share.packed(), share.portion(), product.b, panel, next, product.epilogue, product.out,
-                      product.out_stride, pooled);
+    Method::multiply(share.packed(), share.portion(), product.b, panel, next, product.epilogue, product.out,
+                     product.out_stride, beside);
     share.finish();
   }
 }
 
 /// A share that the caller has begun.
-template <class T>
-inline void multiply_share(const SharedProduct<T>& product, ProductShare<T>& share, T* packed, T* pooled) {
+template <class Method, class T>
+inline void multiply_share(const SharedProduct<T>& product, ProductShare<T>& share, T* packed, T* beside) {
   if (share.is_last()) return;  // it is empty
   const Range rows = share.rows();
   const Index depth = product.b.depth;
-  const Index at_once = rows_in_portion<T>(rows.size(), depth, product.epilogue.pool);
+  const Index at_once = Method::rows_in_portion(rows.size(), depth, product.epilogue.pool);
   for (Index first = rows.begin; first < rows.end; first += at_once) {
     const Range portion{first, first + at_once < rows.end ? first + at_once : rows.end};
-    pack_portion<T>(product.rows, product.b.isa, portion, depth, packed);
+    Method::pack(product.rows, product.b.isa, portion, depth, packed, beside);
     share.offer(portion, packed);
-    multiply_panels<T>(product, share, true, pooled);
+    multiply_panels<Method>(product, share, true, beside);
     while (!share.is_idle()) pause();  // others read the packed rows
   }
 }
 
-template <class T>
-inline void multiply_shares(SharedProduct<T>& product, Index thread, T* scratch) {
-  T* const pooled = scratch + matmul_packed_rows<T>(product.b.depth) * product.b.depth;
+template <class Method, class T>
+inline void multiply_shares_by(SharedProduct<T>& product, Index thread, T* scratch) {
+  T* const beside = scratch + Method::packed_size(product.b.depth);
   for (Index i = 0; i < product.share_count; ++i) {
     ProductShare<T>& share = product.share(thread + i);
-    if (share.begin()) multiply_share<T>(product, share, scratch, pooled);
+    if (share.begin()) multiply_share<Method>(product, share, scratch, beside);
   }
   for (bool is_over = false; !is_over;) {
     is_over = true;
     for (Index i = 0; i < product.share_count; ++i) {
       ProductShare<T>& share = product.share(thread + i);
       const bool is_last = share.is_last();  // before the look at its panels
-      multiply_panels<T>(product, share, false, pooled);
+      multiply_panels<Method>(product, share, false, beside);
       is_over = is_over && is_last;
     }
     if (!is_over) pause();
+  }
+}
+
+template <class T>
+inline void multiply_shares(SharedProduct<T>& product, Index thread, T* scratch) {
+  if (product.method == MatmulMethod::strassen) {
+    multiply_shares_by<StrassenMethod<T>>(product, thread, scratch);
+  } else {
+    multiply_shares_by<DirectMethod<T>>(product, thread, scratch);
   }
 }

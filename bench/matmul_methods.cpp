@@ -1,0 +1,75 @@
+// Products of 1×1 layers by each method (kernels/shared_matmul.hpp), one thread. FLOP/s are those of the definition for
+// both; methods take turns with
+//
+//   matmul_methods --benchmark_enable_random_interleaving --benchmark_repetitions=9
+//
+// Each first compares both results.
+
+#include <benchmark/benchmark.h>
+
+#include "plainnet/core/thread_pool.hpp"
+#include "plainnet/plainnet.hpp"
+
+namespace {
+
+using namespace plainnet;
+using kernels::MatmulMethod;
+
+constexpr double most_disagreement = 1e-4;
+
+void time_product(benchmark::State& state, Index rows, Index depth, Index columns, MatmulMethod method, Isa isa) {
+  Linear<float> layer(depth, columns, true);
+  fill_randomly(layer);
+  const auto packed = detail::pack_linear(layer, isa);
+  const Tensor<float> in = probe_input<float>({1, 1, rows, depth});
+  const kernels::MatrixRows<float> source(in.data(), depth, depth);
+  ThreadPool pool(1);
+  const auto scratch_size = [&](MatmulMethod by) {
+    return static_cast<std::size_t>(kernels::multiply_scratch<float>(depth, by));
+  };
+  AlignedVector<float> scratch(std::max(scratch_size(MatmulMethod::direct), scratch_size(MatmulMethod::strassen)));
+  const auto run = [&](Tensor<float>& out, MatmulMethod by) {
+    kernels::multiply<float>(source, rows, packed, {}, out.data(), columns, scratch.data(), pool, by);
+  };
+  Tensor<float> out({1, 1, rows, columns}), expected({1, 1, rows, columns});
+  run(expected, MatmulMethod::direct);
+  run(out, method);
+  const auto difference = static_cast<double>((out.matrix() - expected.matrix()).cwiseAbs().maxCoeff() /
+                                              expected.matrix().cwiseAbs().maxCoeff());
+  if (!(difference < most_disagreement)) return state.SkipWithError(concatenate("wrong by ", difference).c_str());
+  for (auto _ : state) {
+    run(out, method);
+    benchmark::ClobberMemory();
+  }
+  state.counters["FLOP/s"] = benchmark::Counter(2.0 * static_cast<double>(rows * depth * columns),
+                                                benchmark::Counter::kIsIterationInvariantRate);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  for (const Isa isa : all_isas) {
+    if (!is_supported(isa)) continue;
+    for (const auto& [rows, depth, columns] : {std::array<Index, 3>{3136, 512, 1024},
+                                               {784, 1024, 2048},
+                                               {196, 2048, 4096},
+                                               {196, 2048, 2048},
+                                               {196, 1024, 1024},
+                                               {196, 512, 2048},
+                                               {196, 2048, 512},
+                                               {256, 1536, 768},
+                                               {784, 512, 512},
+                                               {784, 1024, 256},
+                                               {784, 512, 128}}) {
+      for (const MatmulMethod method : {MatmulMethod::direct, MatmulMethod::strassen}) {
+        const std::string name = concatenate(rows, "x", depth, "x", columns, "/", to_string(isa), "/",
+                                             method == MatmulMethod::direct ? "direct" : "strassen");
+        benchmark::RegisterBenchmark(
+            name.c_str(), [=](benchmark::State& state) { time_product(state, rows, depth, columns, method, isa); });
+      }
+    }
+  }
+  benchmark::Initialize(&argc, argv);
+  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
+  benchmark::RunSpecifiedBenchmarks();
+}

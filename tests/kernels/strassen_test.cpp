@@ -1,0 +1,333 @@
+#include <cmath>
+#include <limits>
+
+#include <gtest/gtest.h>
+
+#include "plainnet/core/thread_pool.hpp"
+#include "plainnet/kernels/convolution.hpp"
+#include "plainnet/kernels/mlp.hpp"
+#include "plainnet/kernels/normalization.hpp"
+#include "plainnet/kernels/shared_matmul.hpp"
+#include "support/compare.hpp"
+#include "support/executors.hpp"
+#include "support/isas.hpp"
+#include "support/random.hpp"
+
+namespace plainnet::kernels {
+namespace {
+
+/// A product whose operands lie in exactly the memory that they need, the rows of the result with a gap between them.
+template <class T>
+struct HalvedProduct {
+  Index rows, depth, columns;
+  Index gap = 3;
+  AlignedVector<T> a, b, bias, residual, scale;
+
+  HalvedProduct(Index rows_, Index depth_, Index columns_, test::Random& random)
+      : rows(rows_), depth(depth_), columns(columns_) {
+    fill(a, rows * depth, random);
+    fill(b, depth * columns, random);
+    fill(bias, columns, random);
+    fill(residual, rows * columns, random);
+    fill(scale, columns, random);
+  }
+
+  static void fill(AlignedVector<T>& values, Index count, test::Random& random) {
+    values.resize(static_cast<std::size_t>(count));
+    random.fill(values.data(), values.data() + count, -1, 1);
+  }
+
+  PackedMatrix<T> pack(Isa isa, bool with_bias = true) const {
+    return pack_matrix<T, T>({b.data(), depth, columns, columns, 1}, with_bias ? bias.data() : nullptr, isa);
+  }
+
+  /// Rows first … first + count − 1, without the gaps, which must be left as they are.
+  AlignedVector<T> run(const PackedMatrix<T>& packed, const Epilogue<T>& epilogue, Executor& pool, Index first,
+                       Index count, MatmulMethod method = MatmulMethod::strassen) const {
+    const T untouched = 12345;
+    const Index out_rows = count / epilogue.pool;
+    const Index stride = columns + gap;
+    AlignedVector<T> out(static_cast<std::size_t>(out_rows * stride - gap), untouched);
+    AlignedVector<T> scratch(static_cast<std::size_t>(multiply_scratch<T>(depth, method) * pool.size()));
+    const MatrixRows<T> source{a.data() + first * depth, depth, depth};
+    multiply<T>(source, count, packed, epilogue, out.data(), stride, scratch.data(), pool, method);
+    AlignedVector<T> dense;
+    for (Index r = 0; r < out_rows; ++r) {
+      const T* const row = out.data() + r * stride;
+      dense.insert(dense.end(), row, row + columns);
+      for (Index c = 0; r + 1 < out_rows && c < gap; ++c) EXPECT_EQ(row[columns + c], untouched);
+    }
+    return dense;
+  }
+  AlignedVector<T> run(const PackedMatrix<T>& packed, const Epilogue<T>& epilogue, Executor& pool) const {
+    return run(packed, epilogue, pool, 0, rows);
+  }
+
+  double exact(Index r, Index c) const {
+    double sum = 0;
+    for (Index k = 0; k < depth; ++k)
+      sum += static_cast<double>(a[static_cast<std::size_t>(r * depth + k)]) *
+             static_cast<double>(b[static_cast<std::size_t>(k * columns + c)]);
+    return sum;
+  }
+};
+
+template <class T>
+class StrassenOf : public testing::Test {};
+using Scalars = testing::Types<float, double>;
+TYPED_TEST_SUITE(StrassenOf, Scalars);
+
+// Pairs that fill no block, blocks of every height, several portions of terms, one and several pairs of panels, two
+// portions of rows; with and without what an epilogue has.
+TYPED_TEST(StrassenOf, IsTheSumOfProductsForEveryInstructionSet) {
+  using T = TypeParam;
+  test::Random random(1);
+  ThreadPool one(1);
+  for (const auto& [rows, depth, columns] : std::vector<std::array<Index, 3>>{{2, 512, 64},
+                                                                              {4, 512, 128},
+                                                                              {14, 1024, 64},
+                                                                              {24, 512, 64},
+                                                                              {26, 512, 64},
+                                                                              {28, 512, 64},
+                                                                              {30, 512, 64},
+                                                                              {34, 1536, 64},
+                                                                              {90, 512, 192},
+                                                                              {398, 512, 64}}) {
+    const HalvedProduct<T> product(rows, depth, columns, random);
+    ASSERT_TRUE(strassen_fits<T>(rows, depth, columns));
+    const bool with_bias = random.coin();
+    std::vector<double> exact;
+    for (Index r = 0; r < rows; ++r) {
+      for (Index c = 0; c < columns; ++c)
+        exact.push_back(product.exact(r, c) +
+                        (with_bias ? static_cast<double>(product.bias[static_cast<std::size_t>(c)]) : 0.0));
+    }
+    // Of every term as large as can be, seven products, sums and differences of two.
+    const double tolerance = test::rounding_error<T>(40, static_cast<double>(depth));
+    for (Isa isa : test::supported_isas()) {
+      SCOPED_TRACE(concatenate(to_string(isa), ": ", rows, " × ", depth, " × ", columns));
+      const PackedMatrix<T> packed = product.pack(isa, with_bias);
+      const AlignedVector<T> out = product.run(packed, {}, one);
+      const AlignedVector<T> finished = product.run(packed,
+                                                    {.activation = Activation::leaky_relu,
+                                                     .slope = T{0.25},
+                                                     .residual = product.residual.data(),
+                                                     .residual_stride = columns,
+                                                     .residual_scale = product.scale.data()},
+                                                    one);
+      for (std::size_t i = 0; i < exact.size(); ++i) {
+        ASSERT_NEAR(static_cast<double>(out[i]), exact[i], tolerance) << "element " << i;
+        const T scale = product.scale[i % static_cast<std::size_t>(columns)];
+        const double expected =
+            std::max(exact[i], 0.25 * exact[i]) + static_cast<double>(scale) * static_cast<double>(product.residual[i]);
+        ASSERT_NEAR(static_cast<double>(finished[i]), expected, tolerance) << "element " << i;
+      }
+    }
+  }
+}
+
+// The error of an element, root mean square, beside that of the definition: 2.0 times, as strassen.hpp says.
+TEST(Strassen, HasTwiceTheErrorOfTheDefinition) {
+  test::Random random(2);
+  ThreadPool one(1);
+  const HalvedProduct<float> product(112, 2048, 64, random);
+  for (Isa isa : test::supported_isas()) {
+    const PackedMatrix<float> packed = product.pack(isa, false);
+    double squares[2] = {};
+    for (MatmulMethod method : {MatmulMethod::direct, MatmulMethod::strassen}) {
+      const AlignedVector<float> out = product.run(packed, {}, one, 0, product.rows, method);
+      for (Index i = 0; i < product.rows * product.columns; i += 7)
+        squares[method == MatmulMethod::strassen] +=
+            std::pow(static_cast<double>(out[static_cast<std::size_t>(i)]) -
+                         product.exact(i / product.columns, i % product.columns),
+                     2);
+    }
+    EXPECT_LT(std::sqrt(squares[1] / squares[0]), 2.3) << to_string(isa);
+    EXPECT_GT(std::sqrt(squares[1] / squares[0]), 1.5) << to_string(isa);
+  }
+}
+
+// By rows and by columns, in one and several portions, pooled or not; threads in any order, or not at all.
+TYPED_TEST(StrassenOf, GivesTheSameBitsWhoeverComputesWhat) {
+  using T = TypeParam;
+  test::Random random(3);
+  ThreadPool one(1);
+  int by_rows = 0, by_columns = 0;
+  for (const auto& [rows, columns] : {std::array<Index, 2>{672, 192}, {108, 256}, {12, 128}}) {
+    const HalvedProduct<T> product(rows, 512, columns, random);
+    for (Isa isa : test::supported_isas()) {
+      const PackedMatrix<T> packed = product.pack(isa);
+      for (Index pooled : {1, 2, 3, 4}) {
+        const Epilogue<T> epilogue{.pool = pooled};
+        const AlignedVector<T> expected = product.run(packed, epilogue, one);
+        for (Index size : {2, 3, 70}) {
+          SCOPED_TRACE(concatenate(to_string(isa), ": ", rows, " rows, pool ", pooled, ", ", size, " threads"));
+          const bool is_by_rows =
+              multiplies_by_rows<T>(rows, pooled % 2 ? 2 * pooled : pooled, packed, size, MatmulMethod::strassen);
+          (is_by_rows ? by_rows : by_columns) += 1;
+          test::InOrder last(size, {size - 1});
+          ASSERT_TRUE(product.run(packed, epilogue, last) == expected);
+          if (size == 70) continue;
+          ThreadPool pool(size);
+          ASSERT_TRUE(product.run(packed, epilogue, pool) == expected);
+        }
+      }
+    }
+  }
+  EXPECT_GT(by_rows, 0);
+  EXPECT_GT(by_columns, 0);
+}
+
+TYPED_TEST(StrassenOf, GivesAPairOfRowsTheSameBitsWhereverItStands) {
+  using T = TypeParam;
+  test::Random random(4);
+  ThreadPool one(1);
+  const HalvedProduct<T> product(114, 512, 64, random);
+  for (Isa isa : test::supported_isas()) {
+    const PackedMatrix<T> packed = product.pack(isa);
+    const AlignedVector<T> all = product.run(packed, {}, one);
+    for (Index count : {2, 14, 26, 28, 58}) {
+      for (Index first = 0; first + count <= product.rows; first += 6) {
+        const AlignedVector<T> part = product.run(packed, {}, one, first, count);
+        ASSERT_TRUE(std::equal(part.begin(), part.end(), all.begin() + first * product.columns))
+            << to_string(isa) << ": rows " << first << " to " << first + count - 1;
+      }
+    }
+  }
+}
+
+// In two portions of rows.
+TYPED_TEST(StrassenOf, KeepsTheLargestOfRowsThatArePooled) {
+  using T = TypeParam;
+  test::Random random(5);
+  ThreadPool one(1);
+  const HalvedProduct<T> product(420, 512, 64, random);
+  for (Isa isa : test::supported_isas()) {
+    const PackedMatrix<T> packed = product.pack(isa);
+    const AlignedVector<T> all = product.run(packed, {}, one);
+    for (Index pool : {2, 3, 4}) {
+      const AlignedVector<T> out = product.run(packed, {.pool = pool}, one);
+      for (Index i = 0; i < 420 / pool * 64; ++i) {
+        T largest = -std::numeric_limits<T>::infinity();
+        for (Index r = 0; r < pool; ++r)
+          largest = std::max(largest, all[static_cast<std::size_t>((i / 64 * pool + r) * 64 + i % 64)]);
+        ASSERT_EQ(out[static_cast<std::size_t>(i)], largest) << to_string(isa) << ", pool " << pool << ", " << i;
+      }
+    }
+  }
+}
+
+// What is no number comes out wherever it went in, and in the row beside it at most.
+TYPED_TEST(StrassenOf, KeepsNaNAndInfinityInAPairOfRows) {
+  using T = TypeParam;
+  test::Random random(6);
+  ThreadPool one(1);
+  for (T value : {std::numeric_limits<T>::quiet_NaN(), std::numeric_limits<T>::infinity()}) {
+    HalvedProduct<T> product(58, 512, 64, random);
+    for (Index row : {5, 56}) product.a[static_cast<std::size_t>(row * 512 + 300)] = value;
+    for (Isa isa : test::supported_isas()) {
+      const AlignedVector<T> out = product.run(product.pack(isa), {}, one);
+      for (Index r = 0; r < 58; ++r) {
+        for (Index c = 0; c < 64; ++c) {
+          const bool is_number = std::isfinite(out[static_cast<std::size_t>(r * 64 + c)]);
+          const bool has_one = r == 5 || r == 56;
+          const bool is_beside_one = r == 4 || r == 57;
+          if (!is_beside_one) {
+            ASSERT_EQ(is_number, !has_one) << to_string(isa) << ", row " << r;
+          }
+        }
+      }
+    }
+  }
+}
+
+// An image has its bits whatever is beside it, and whoever computes it; maps that cannot be halved are multiplied
+// directly, an odd row and column that no window of a pool sees are no part of it.
+TYPED_TEST(StrassenOf, ConvolvesAnImageTheSameInEveryBatch) {
+  using T = TypeParam;
+  test::Random random(7);
+  ThreadPool one(1), three(3);
+  for (const auto& [height, width, pool, is_halved] : std::vector<std::tuple<Index, Index, Index, bool>>{
+           {12, 10, 1, true}, {11, 11, 1, false}, {15, 13, 2, true}, {10, 11, 1, false}}) {
+    Parameter<T> weight({512, 512, 1, 1}), bias({512});
+    random.fill(weight);
+    random.fill(bias);
+    const Tensor<T> in = random.map<T>({3, height, width, 512});
+    PackedConvolution<T> packed = pack_convolution(weight.data(), bias.data(), 512, 512, {.kernel = 1}, 1, best_isa());
+    packed.pool = pool;
+    const auto convolve_images = [&](Index first, Index count, ThreadPool& threads) {
+      const Shape shape{count, height, width, 512};
+      const TensorView<const T> images(in.data() + first * height * width * 512, shape);
+      Tensor<T> out(Shape{count, height / pool, width / pool, 512});
+      EXPECT_EQ(packed.method(out.shape()) == MatmulMethod::strassen, is_halved) << height << " × " << width;
+      AlignedVector<T> scratch(static_cast<std::size_t>(packed.scratch(out.shape()) * threads.size()));
+      convolve<T>(images, packed, {}, out.view(), scratch.data(), threads);
+      return out;
+    };
+    const Tensor<T> all = convolve_images(0, 3, one);
+    EXPECT_TRUE(test::same_bits(convolve_images(0, 3, three), all));
+    for (Index n = 0; n < 3; ++n) {
+      const Tensor<T> alone = convolve_images(n, 1, three);
+      const Index elements = alone.shape().elements();
+      EXPECT_TRUE(std::equal(alone.data(), alone.data() + elements, all.data() + n * elements)) << "image " << n;
+    }
+  }
+}
+
+TEST(Strassen, TheMethodDependsOnAnImageAndItsLayer) {
+  EXPECT_EQ(matmul_method<float>(56 * 56, 512, 1024), MatmulMethod::strassen);
+  EXPECT_EQ(matmul_method<float>(14 * 14, 2048, 4096), MatmulMethod::strassen);
+  EXPECT_EQ(matmul_method<float>(14 * 14, 2048, 512), MatmulMethod::strassen);
+  EXPECT_EQ(matmul_method<float>(7 * 7, 4096, 4096), MatmulMethod::direct);    // odd, and few rows for the weights
+  EXPECT_EQ(matmul_method<float>(8 * 8, 4096, 4096), MatmulMethod::direct);    // few rows for the weights
+  EXPECT_EQ(matmul_method<float>(15 * 15, 2048, 2048), MatmulMethod::direct);  // a row without a partner
+  EXPECT_EQ(matmul_method<float>(14 * 14, 768, 3072), MatmulMethod::direct);   // no whole portions of terms
+  EXPECT_EQ(matmul_method<float>(28 * 28, 1024, 256), MatmulMethod::direct);   // few columns for the rows
+  EXPECT_EQ(matmul_method<float>(28 * 28, 1024, 1000), MatmulMethod::direct);  // panels without a partner
+  EXPECT_EQ(matmul_method<double>(28 * 28, 1024, 1024), MatmulMethod::strassen);
+}
+
+/// Whether rows some steps apart are packed as each is alone, with zeros behind them.
+template <class T>
+void expect_packed_by_steps(const RowSource<T>& rows, Index row_count, Index depth) {
+  for (Isa isa : test::supported_isas()) {
+    for (Index step : {1, 2, 3}) {
+      for (Index height : {3, 6, 14}) {
+        const Index count = std::min(height - 1, (row_count - 1) / step);
+        AlignedVector<T> packed(static_cast<std::size_t>(height * depth), T{77});
+        AlignedVector<T> alone(static_cast<std::size_t>(depth));
+        rows.pack(isa, 1, step, count, height, packed.data());
+        for (Index r = 0; r < height; ++r) {
+          if (r < count) rows.pack(isa, 1 + r * step, 1, 1, 1, alone.data());
+          for (Index k = 0; k < depth; ++k) {
+            ASSERT_EQ(packed[static_cast<std::size_t>(k * height + r)],
+                      r < count ? alone[static_cast<std::size_t>(k)] : T{0})
+                << to_string(isa) << ": step " << step << ", height " << height << ", row " << r << ", term " << k;
+          }
+        }
+      }
+    }
+  }
+}
+
+TYPED_TEST(StrassenOf, EverySourcePacksRowsThatAreStepsApart) {
+  using T = TypeParam;
+  test::Random random(8);
+  const Tensor<T> in = random.map<T>({2, 6, 7, 5});
+  const Index pixels = in.shape().pixels();
+  const MatrixRows<T> matrix(in.data(), 5, 5);
+  expect_packed_by_steps<T>(matrix, pixels, 5);
+  expect_packed_by_steps<T>(RowsFrom<T>(matrix, 7), pixels - 7, 5);
+  std::vector<Moments<T>> moments;
+  for (Index n = 0; n < 2; ++n) moments.push_back({static_cast<T>(random.uniform(-1, 1)), T{3}});
+  const auto by = Normalization<T>::of_images(moments.data(), in.shape());
+  expect_packed_by_steps<T>(NormalizedRows<T>(in.data(), 5, 5, by), pixels, 5);
+  expect_packed_by_steps<T>(TiledPixels<T>(in, 2, 1, 3), 2 * 3 * 3 * 4, 3);
+  const Window window{.kernel = 3, .stride = 2, .padding = 1};
+  const Shape out = output_shape(in.shape(), window, 1);
+  expect_packed_by_steps<T>(WindowRows<T>(in, window, out, 0, 5), out.pixels(), 45);  // rows of windows
+  expect_packed_by_steps<T>(WindowRows<T>(in, window, out, 1, 3), out.pixels(), 27);  // pixels of windows
+}
+
+}  // namespace
+}  // namespace plainnet::kernels
