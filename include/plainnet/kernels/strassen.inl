@@ -169,7 +169,7 @@ inline void multiply_pairs(const T* packed, Index pairs, Index depth, const T* w
       const T* const a = packed + strassen_terms * (r * (depth / 2) + height * (k / 2));
       add_strassen_block<T>(height, a, portion, ahead, block);
       portion.are_summed = true;
-      for (Ahead& quarter : ahead) quarter.data += strassen_half * quarter.step;
+      for (Ahead& quarter : ahead) quarter = quarter.after(strassen_half);
       r += height;
     }
   }

@@ -8,13 +8,14 @@ struct TileRows {
   const T* const* rows;
   Index offset;
   Index depth;
+  Ahead ahead;
 
   template <Index height>
   void add_products(Range terms, const T* b, typename Simd<T>::Vector (&sum)[height][MatmulBlock<T>::vectors]) const {
     const T* row[height];
 #pragma GCC unroll 16
     for (Index r = 0; r < height; ++r) row[r] = rows[r] + offset + terms.begin;
-    add_row_products<T, height>(row, terms.size(), b, sum);
+    add_row_products<T, height>(row, terms.size(), b, ahead.after(terms.begin), sum);
   }
 };
 
@@ -170,15 +171,22 @@ struct WinogradPortion {
     }
   }
 
-  /// One product a position.
+  /// One product a position. Meanwhile the weights of the next, which lie behind, are brought into L2 (dm_nfnet_f0:
+  /// 0.96 of the time on one thread, 0.98 on two).
   void multiply_panel(const T* const* rows, const T* weights) const {
     const Epilogue<T> none;
-    for (Index position = 0; position < positions; ++position, weights += packed.group_in() * columns) {
+    const Index size = packed.group_in() * columns;
+    const T* const last = packed.weights.data() + packed.weights.size() - size;
+    const Index blocks = block_count<T>(tiles.size());
+    const Index step = (columns * static_cast<Index>(sizeof(T)) + blocks - 1) / blocks;
+    for (Index position = 0; position < positions; ++position, weights += size) {
+      Ahead ahead{reinterpret_cast<const char*>(weights < last ? weights + size : weights), step};
       BlockResult<T> result(none, nullptr, sums + position * sum_stride(), columns);
       for (Index first = 0, height = 0; first < tiles.size(); first += height) {
         height = block_height<T>(tiles.size() - first);
         const TileRows<T, winograd_terms_in_portion(tile)> left{rows + first, position * input_stride(),
-                                                                packed.group_in()};
+                                                                packed.group_in(), ahead};
+        ahead = ahead.after(packed.group_in());
         multiply_whole_block<T>(height, left, weights, result);
         result.move_down(height);
       }
