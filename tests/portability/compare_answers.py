@@ -9,6 +9,7 @@ import argparse
 import json
 import pathlib
 import re
+import shlex
 import subprocess
 import sys
 
@@ -18,7 +19,8 @@ def main():
     parser.add_argument("--program", required=True)
     parser.add_argument("--example", required=True)
     parser.add_argument("--digits", required=True, type=pathlib.Path)
-    parser.add_argument("--emulator", help="runs the example; none: this machine does")
+    parser.add_argument("--emulator", type=shlex.split, default=[],
+                        help="the command that runs the example; none: this machine does")
     options = parser.parse_args()
 
     pictures = sorted(str(path) for path in options.digits.glob("pictures/*/*.png"))
@@ -26,7 +28,7 @@ def main():
         sys.exit(f"{options.digits}: {len(pictures)} pictures, expected 20")
     lines = subprocess.run([options.program, "classify", "--json", "--top", "3", *pictures], check=True, text=True,
                            stdout=subprocess.PIPE).stdout.splitlines()
-    example = [options.emulator] * bool(options.emulator) + [options.example]
+    example = [*options.emulator, options.example]
     wrong = 0
     for picture, line in zip(pictures, lines, strict=True):
         expected = [(one["index"], 100 * one["probability"]) for one in json.loads(line)["top"]]
