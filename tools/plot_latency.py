@@ -182,7 +182,8 @@ def draw_shares(drawing, families, peers, colours):
               for model in family]
     top = UPPER + 50
     end = top + ROW * len(models)
-    x = Axis(0, 100, NAMES, WIDTH - 40)
+    largest = max(model["share_of_peak"] for _, model in models)
+    x = Axis(0, max(100, 100 * largest + 2), NAMES, WIDTH - 40)
     drawing.text(NAMES, top - 22, "share of the machine's peak, %")
     for share in range(0, 101, 20):
         drawing.line([(x(share), top), (x(share), end)], "#ddd")
