@@ -17,7 +17,12 @@ using kernels::MatmulMethod;
 
 constexpr double most_disagreement = 1e-4;
 
-void time_product(benchmark::State& state, Index rows, Index depth, Index columns, MatmulMethod method, Isa isa) {
+struct Sizes {
+  Index rows, depth, columns;
+};
+
+void time_product(benchmark::State& state, const Sizes& sizes, MatmulMethod method, Isa isa) {
+  const Index rows = sizes.rows, depth = sizes.depth, columns = sizes.columns;
   Linear<float> layer(depth, columns, true);
   fill_randomly(layer);
   const auto packed = detail::pack_linear(layer, isa);
@@ -50,22 +55,22 @@ void time_product(benchmark::State& state, Index rows, Index depth, Index column
 int main(int argc, char** argv) {
   for (const Isa isa : all_isas) {
     if (!is_supported(isa)) continue;
-    for (const auto& [rows, depth, columns] : {std::array<Index, 3>{3136, 512, 1024},
-                                               {784, 1024, 2048},
-                                               {196, 2048, 4096},
-                                               {196, 2048, 2048},
-                                               {196, 1024, 1024},
-                                               {196, 512, 2048},
-                                               {196, 2048, 512},
-                                               {256, 1536, 768},
-                                               {784, 512, 512},
-                                               {784, 1024, 256},
-                                               {784, 512, 128}}) {
+    for (const Sizes& sizes : {Sizes{3136, 512, 1024},
+                               {784, 1024, 2048},
+                               {196, 2048, 4096},
+                               {196, 2048, 2048},
+                               {196, 1024, 1024},
+                               {196, 512, 2048},
+                               {196, 2048, 512},
+                               {256, 1536, 768},
+                               {784, 512, 512},
+                               {784, 1024, 256},
+                               {784, 512, 128}}) {
       for (const MatmulMethod method : {MatmulMethod::direct, MatmulMethod::strassen}) {
-        const std::string name = concatenate(rows, "x", depth, "x", columns, "/", to_string(isa), "/",
+        const std::string name = concatenate(sizes.rows, "x", sizes.depth, "x", sizes.columns, "/", to_string(isa), "/",
                                              method == MatmulMethod::direct ? "direct" : "strassen");
-        benchmark::RegisterBenchmark(
-            name.c_str(), [=](benchmark::State& state) { time_product(state, rows, depth, columns, method, isa); });
+        benchmark::RegisterBenchmark(name.c_str(),
+                                     [=](benchmark::State& state) { time_product(state, sizes, method, isa); });
       }
     }
   }

@@ -247,19 +247,22 @@ TYPED_TEST(StrassenOf, ConvolvesAnImageTheSameInEveryBatch) {
   using T = TypeParam;
   test::Random random(7);
   ThreadPool one(1), three(3);
-  for (const auto& [height, width, pool, is_halved] : std::vector<std::tuple<Index, Index, Index, bool>>{
-           {12, 10, 1, true}, {11, 11, 1, false}, {15, 13, 2, true}, {10, 11, 1, false}}) {
+  struct Case {
+    Index height, width, pool;
+    bool is_halved;
+  };
+  for (const Case& c : {Case{12, 10, 1, true}, {11, 11, 1, false}, {15, 13, 2, true}, {10, 11, 1, false}}) {
     Parameter<T> weight({512, 512, 1, 1}), bias({512});
     random.fill(weight);
     random.fill(bias);
-    const Tensor<T> in = random.map<T>({3, height, width, 512});
+    const Tensor<T> in = random.map<T>({3, c.height, c.width, 512});
     PackedConvolution<T> packed = pack_convolution(weight.data(), bias.data(), 512, 512, {.kernel = 1}, 1, best_isa());
-    packed.pool = pool;
+    packed.pool = c.pool;
     const auto convolve_images = [&](Index first, Index count, ThreadPool& threads) {
-      const Shape shape{count, height, width, 512};
-      const TensorView<const T> images(in.data() + first * height * width * 512, shape);
-      Tensor<T> out(Shape{count, height / pool, width / pool, 512});
-      EXPECT_EQ(packed.method(out.shape()) == MatmulMethod::strassen, is_halved) << height << " × " << width;
+      const Shape shape{count, c.height, c.width, 512};
+      const TensorView<const T> images(in.data() + first * c.height * c.width * 512, shape);
+      Tensor<T> out(Shape{count, c.height / c.pool, c.width / c.pool, 512});
+      EXPECT_EQ(packed.method(out.shape()) == MatmulMethod::strassen, c.is_halved) << c.height << " × " << c.width;
       AlignedVector<T> scratch(static_cast<std::size_t>(packed.scratch(out.shape()) * threads.size()));
       convolve<T>(images, packed, {}, out.view(), scratch.data(), threads);
       return out;
