@@ -27,7 +27,7 @@ void time_product(benchmark::State& state, const Sizes& sizes, MatmulMethod meth
   fill_randomly(layer);
   const auto packed = detail::pack_linear(layer, isa);
   const Tensor<float> in = probe_input<float>({1, 1, rows, depth});
-  const kernels::MatrixRows<float> source(in.data(), depth, depth);
+  const kernels::MatrixRows<float> source(in.data(), depth);
   ThreadPool pool(1);
   const auto scratch_size = [&](MatmulMethod by) {
     return static_cast<std::size_t>(kernels::multiply_scratch<float>(depth, by));

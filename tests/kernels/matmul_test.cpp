@@ -54,7 +54,7 @@ struct Product {
                        Index count) const {
     AlignedVector<T> out(size_of(count, columns, out_stride), untouched);
     AlignedVector<T> scratch(static_cast<std::size_t>(matmul_scratch<T>(depth) * pool.size()));
-    const MatrixRows<T> source{a.data() + first * row_stride, row_stride, depth};
+    const MatrixRows<T> source{a.data() + first * row_stride, row_stride};
     multiply<T>(source, count, packed, epilogue, out.data(), out_stride, scratch.data(), pool);
     return out;
   }
@@ -229,7 +229,7 @@ TYPED_TEST(MatmulOf, KeepsTheLargestOfRowsThatArePooled) {
             for (ThreadPool* threads : {&one, &three}) {
               AlignedVector<T> out(static_cast<std::size_t>(pooled_rows * (columns + 1)), product.untouched);
               AlignedVector<T> scratch(static_cast<std::size_t>(matmul_scratch<T>(depth) * threads->size()));
-              const MatrixRows<T> source{product.a.data(), product.row_stride, depth};
+              const MatrixRows<T> source{product.a.data(), product.row_stride};
               multiply<T>(source, product.rows, packed, {.pool = pool}, out.data(), columns + 1, scratch.data(),
                           *threads);
               for (Index r = 0; r < pooled_rows; ++r) {
@@ -302,8 +302,8 @@ TYPED_TEST(MatmulOf, CutsAnyNumberOfRowsIntoBlocks) {
   }
 }
 
-// More rows than are packed at a time: 56 at this depth.
-TYPED_TEST(MatmulOf, GoesOnWhereThePackedRowsEnd) {
+// More rows than are located at a time: 56 at this depth.
+TYPED_TEST(MatmulOf, GoesOnWhereTheLocatedRowsEnd) {
   using T = TypeParam;
   test::Random random(3);
   const Index depth = 3500;

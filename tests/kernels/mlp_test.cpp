@@ -60,7 +60,7 @@ TYPED_TEST(FusedMlpOf, IsOneProductAfterTheOther) {
     for (Isa isa : test::supported_isas()) {
       const PackedMatrix<T> first = layers.first(isa);
       const PackedMatrix<T> second = layers.second(isa);
-      const MatrixRows<T> rows(layers.in.data(), sizes.inputs, sizes.inputs);
+      const MatrixRows<T> rows(layers.in.data(), sizes.inputs);
       const auto by = Normalization<T>::of_pixels(static_cast<T>(1e-5));
       const NormalizedRows<T> normalized(layers.in.data(), sizes.inputs, sizes.inputs, by);
       for (const RowSource<T>* source :
@@ -75,8 +75,8 @@ TYPED_TEST(FusedMlpOf, IsOneProductAfterTheOther) {
                                               multiply_scratch<T>(sizes.hidden, sizes.second_method()))));
         multiply<T>(*source, sizes.rows(), first, {.activation = Activation::gelu}, hidden.data(), sizes.hidden,
                     scratch.data(), one, sizes.first_method());
-        multiply<T>(MatrixRows<T>(hidden.data(), sizes.hidden, sizes.hidden), sizes.rows(), second, epilogue,
-                    expected.data(), sizes.outputs, scratch.data(), one, sizes.second_method());
+        multiply<T>(MatrixRows<T>(hidden.data(), sizes.hidden), sizes.rows(), second, epilogue, expected.data(),
+                    sizes.outputs, scratch.data(), one, sizes.second_method());
         for (Index threads : {1, 2, 3}) {
           SCOPED_TRACE(concatenate(to_string(isa), ", ", sizes.rows(), " rows, ", threads, " threads"));
           (sizes.is_fused(threads) ? fused : apart) += 1;

@@ -201,16 +201,17 @@ TYPED_TEST(NormalizationOf, RowsOfAProductAreTheNormalizedMap) {
         Tensor<T> normalized(shape);
         normalize<T>(in, by, {}, normalized.view(), isa, pool);
         const NormalizedRows<T> rows(in.data(), shape.channels, shape.channels, by);
-        for (Index height : {1, 3, 6, 7, 14}) {
-          for (Index first = 0; first < shape.pixels(); first += height) {
-            const Index count = std::min(height, shape.pixels() - first);
-            AlignedVector<T> packed(static_cast<std::size_t>(height * shape.channels), T{77});
-            rows.pack(isa, first, 1, count, height, packed.data());
-            for (Index r = 0; r < height; ++r) {
+        const Index stride = copied_row_stride<T>(shape.channels);
+        for (Index at_once : {1, 3, 14, 100}) {
+          for (Index first = 0; first < shape.pixels(); first += at_once) {
+            const Index count = std::min(at_once, shape.pixels() - first);
+            AlignedVector<T> copies(static_cast<std::size_t>(count * stride));
+            std::vector<const T*> list(static_cast<std::size_t>(count));
+            rows.locate(isa, first, count, copies.data(), list.data());
+            for (Index r = 0; r < count; ++r) {
               for (Index k = 0; k < shape.channels; ++k) {
-                ASSERT_EQ(packed[static_cast<std::size_t>(k * height + r)],
-                          r < count ? normalized.data()[(first + r) * shape.channels + k] : T{0})
-                    << to_string(isa) << ": height " << height << ", row " << first + r << ", " << k;
+                ASSERT_EQ(list[static_cast<std::size_t>(r)][k], normalized.data()[(first + r) * shape.channels + k])
+                    << to_string(isa) << ": row " << first + r << " of " << count << ", " << k;
               }
             }
           }

@@ -13,16 +13,16 @@
 namespace plainnet::kernels {
 namespace {
 
-/// Rows that do as they are told before they are packed.
+/// Rows that do as they are told before they are located.
 template <class Before>
 struct Watched final : RowSource<float> {
   MatrixRows<float> rows;
   Before before;
 
   Watched(MatrixRows<float> rows_, Before before_) : rows(rows_), before(before_) {}
-  void pack(Isa isa, Index first, Index step, Index count, Index height, float* packed) const override {
+  void locate(Isa isa, Index first, Index count, float* copies, const float** list) const override {
     before(first);
-    rows.pack(isa, first, step, count, height, packed);
+    rows.locate(isa, first, count, copies, list);
   }
 };
 
@@ -43,7 +43,7 @@ struct Product {
     packed = pack_matrix<float, float>({right.data(), depth, columns, columns, 1}, bias.data(), isa);
   }
 
-  MatrixRows<float> source() const { return {left.data(), depth, depth}; }
+  MatrixRows<float> source() const { return {left.data(), depth}; }
 
   AlignedVector<float> by_one_thread(const Epilogue<float>& epilogue) const {
     AlignedVector<float> out(static_cast<std::size_t>(rows / epilogue.pool * columns), 77.0f);
@@ -111,7 +111,8 @@ TEST(SharedMatmul, GivesTheBitsOfOneThreadByStrassensMethod) {
   }
 }
 
-// Whoever comes to the rows of a share a second time has taken panels while others packed; the bits are the same.
+// Whoever comes to the rows of a share a second time has taken panels while others located theirs; the bits are the
+// same.
 TEST(SharedMatmul, GivesTheSameBitsHoweverLongThreadsAreKept) {
   const Product product(784, 2100, 130, best_isa());
   ASSERT_TRUE(multiplies_by_rows(product.rows, 1, product.packed.view(), 3));
@@ -125,7 +126,7 @@ TEST(SharedMatmul, GivesTheSameBitsHoweverLongThreadsAreKept) {
   }
 }
 
-// A thread has packed its rows and is kept from going on: another one multiplies them by all panels.
+// A thread has located its rows and is kept from going on: another one multiplies them by all panels.
 TEST(SharedMatmul, PanelsOfAThreadThatIsKeptAreDoneByAnother) {
   const Product product(56, 65, 130, Isa::baseline);
   const MatrixRows<float> rows = product.source();
@@ -144,19 +145,20 @@ TEST(SharedMatmul, PanelsOfAThreadThatIsKeptAreDoneByAnother) {
     shared.share(0).assign({0, product.rows}, {0, b.panel_count()});
     shared.share(1).assign({}, {});
     ASSERT_TRUE(shared.share(0).begin());
-    baseline::DirectMethod<float>::pack(rows, b.isa, {0, product.rows}, product.depth, scratch.data(), nullptr);
-    shared.share(0).offer({0, product.rows}, scratch.data());
+    const float* list[most_located_rows];
+    baseline::DirectMethod<float>::locate(rows, b.isa, {0, product.rows}, product.depth, scratch.data(), nullptr, list);
+    shared.share(0).offer({0, product.rows}, list);
     multiply_shares<float>(shared, 1, scratch.data() + matmul_scratch<float>(product.depth));
     EXPECT_TRUE(out == expected) << epilogue.pool;
     EXPECT_TRUE(shared.share(0).is_idle());
   }
 }
 
-// What it reads are the packed rows, over which the next ones are packed.
-TEST(SharedMatmul, WaitsForWhoIsBusyWithAPortionBeforeItPacksTheNext) {
+// What it reads are copies of rows and their list, over which the next ones are written.
+TEST(SharedMatmul, WaitsForWhoIsBusyWithAPortionBeforeItLocatesTheNext) {
   const Product product(600, 2100, 1000, best_isa());
-  std::atomic<Index> packed_rows = 0;
-  const auto note = [&](Index first) { packed_rows = first; };
+  std::atomic<Index> located_rows = 0;
+  const auto note = [&](Index first) { located_rows = first; };
   const Watched rows(product.source(), note);
   const PackedView<float> b = product.packed.view();
   const Epilogue<float> epilogue;
@@ -177,11 +179,11 @@ TEST(SharedMatmul, WaitsForWhoIsBusyWithAPortionBeforeItPacksTheNext) {
   ASSERT_GE(panel, 0);
   const Range portion = share.portion();
   std::this_thread::sleep_for(std::chrono::milliseconds(100));
-  EXPECT_LT(packed_rows, portion.end);
+  EXPECT_LT(located_rows, portion.end);
   EXPECT_EQ(share.portion().begin, portion.begin);
   share.finish();
   owner.join();
-  EXPECT_GT(packed_rows, portion.end);
+  EXPECT_GT(located_rows, portion.end);
   EXPECT_TRUE(share.is_last() && share.is_idle());
 }
 
@@ -192,17 +194,17 @@ TEST(ProductShare, OffersEveryPanelOfEveryPortionOnce) {
   EXPECT_FALSE(share.begin());
   EXPECT_FALSE(share.is_last());
   EXPECT_EQ(share.take_first(), -1);
-  const float packed[2] = {};
+  const float* const lists[2] = {};
   for (Index portion : {0, 1}) {
     EXPECT_TRUE(share.is_idle());
-    share.offer({portion * 10, portion * 10 + 10}, packed + portion);
+    share.offer({portion * 10, portion * 10 + 10}, lists + portion);
     EXPECT_EQ(share.is_last(), portion == 1);
     EXPECT_EQ(share.take_last(), 5);
     EXPECT_EQ(share.take_first(), 3);
     EXPECT_EQ(share.take_last(), 4);
     EXPECT_EQ(share.take_last(), -1);
     EXPECT_EQ(share.portion().begin, portion * 10);
-    EXPECT_EQ(share.packed(), packed + portion);
+    EXPECT_EQ(share.located(), lists + portion);
     for (int i = 0; i < 3; ++i) {
       EXPECT_FALSE(share.is_idle());
       share.finish();

@@ -5,8 +5,6 @@
 
 #include "plainnet/core/thread_pool.hpp"
 #include "plainnet/kernels/convolution.hpp"
-#include "plainnet/kernels/mlp.hpp"
-#include "plainnet/kernels/normalization.hpp"
 #include "plainnet/kernels/shared_matmul.hpp"
 #include "support/compare.hpp"
 #include "support/executors.hpp"
@@ -49,7 +47,7 @@ struct HalvedProduct {
     const Index stride = columns + gap;
     AlignedVector<T> out(static_cast<std::size_t>(out_rows * stride - gap), untouched);
     AlignedVector<T> scratch(static_cast<std::size_t>(multiply_scratch<T>(depth, method) * pool.size()));
-    const MatrixRows<T> source{a.data() + first * depth, depth, depth};
+    const MatrixRows<T> source{a.data() + first * depth, depth};
     multiply<T>(source, count, packed, epilogue, out.data(), stride, scratch.data(), pool, method);
     AlignedVector<T> dense;
     for (Index r = 0; r < out_rows; ++r) {
@@ -288,48 +286,6 @@ TEST(Strassen, TheMethodDependsOnAnImageAndItsLayer) {
   EXPECT_EQ(matmul_method<float>(28 * 28, 1024, 256), MatmulMethod::direct);   // few columns for the rows
   EXPECT_EQ(matmul_method<float>(28 * 28, 1024, 1000), MatmulMethod::direct);  // panels without a partner
   EXPECT_EQ(matmul_method<double>(28 * 28, 1024, 1024), MatmulMethod::strassen);
-}
-
-/// Whether rows some steps apart are packed as each is alone, with zeros behind them.
-template <class T>
-void expect_packed_by_steps(const RowSource<T>& rows, Index row_count, Index depth) {
-  for (Isa isa : test::supported_isas()) {
-    for (Index step : {1, 2, 3}) {
-      for (Index height : {3, 6, 14}) {
-        const Index count = std::min(height - 1, (row_count - 1) / step);
-        AlignedVector<T> packed(static_cast<std::size_t>(height * depth), T{77});
-        AlignedVector<T> alone(static_cast<std::size_t>(depth));
-        rows.pack(isa, 1, step, count, height, packed.data());
-        for (Index r = 0; r < height; ++r) {
-          if (r < count) rows.pack(isa, 1 + r * step, 1, 1, 1, alone.data());
-          for (Index k = 0; k < depth; ++k) {
-            ASSERT_EQ(packed[static_cast<std::size_t>(k * height + r)],
-                      r < count ? alone[static_cast<std::size_t>(k)] : T{0})
-                << to_string(isa) << ": step " << step << ", height " << height << ", row " << r << ", term " << k;
-          }
-        }
-      }
-    }
-  }
-}
-
-TYPED_TEST(StrassenOf, EverySourcePacksRowsThatAreStepsApart) {
-  using T = TypeParam;
-  test::Random random(8);
-  const Tensor<T> in = random.map<T>({2, 6, 7, 5});
-  const Index pixels = in.shape().pixels();
-  const MatrixRows<T> matrix(in.data(), 5, 5);
-  expect_packed_by_steps<T>(matrix, pixels, 5);
-  expect_packed_by_steps<T>(RowsFrom<T>(matrix, 7), pixels - 7, 5);
-  std::vector<Moments<T>> moments;
-  for (Index n = 0; n < 2; ++n) moments.push_back({static_cast<T>(random.uniform(-1, 1)), T{3}});
-  const auto by = Normalization<T>::of_images(moments.data(), in.shape());
-  expect_packed_by_steps<T>(NormalizedRows<T>(in.data(), 5, 5, by), pixels, 5);
-  expect_packed_by_steps<T>(TiledPixels<T>(in, 2, 1, 3), 2 * 3 * 3 * 4, 3);
-  const Window window{.kernel = 3, .stride = 2, .padding = 1};
-  const Shape out = output_shape(in.shape(), window, 1);
-  expect_packed_by_steps<T>(WindowRows<T>(in, window, out, 0, 5), out.pixels(), 45);  // rows of windows
-  expect_packed_by_steps<T>(WindowRows<T>(in, window, out, 1, 3), out.pixels(), 27);  // pixels of windows
 }
 
 }  // namespace

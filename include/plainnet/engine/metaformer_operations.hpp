@@ -51,7 +51,7 @@ template <class T, class Use>
 void with_rows(const std::optional<Normalize<T>>& normalize, TensorView<const T> in, T* scratch, Isa isa,
                Executor& pool, const Use& use) {
   const Index depth = in.shape().channels;
-  if (!normalize) return use(kernels::MatrixRows<T>(in.data(), depth, depth));
+  if (!normalize) return use(kernels::MatrixRows<T>(in.data(), depth));
   const auto by = normalization_of(*normalize, in, scratch, isa, pool);
   use(kernels::NormalizedRows<T>(in.data(), depth, depth, by));
 }

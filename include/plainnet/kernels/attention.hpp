@@ -4,6 +4,7 @@
 #include "plainnet/core/share_out.hpp"
 #include "plainnet/core/tensor.hpp"
 #include "plainnet/kernels/matmul.hpp"
+#include "plainnet/kernels/transpose.hpp"
 
 namespace plainnet::kernels {
 
@@ -33,13 +34,13 @@ void attend_part(Isa isa, const Attention<T>& attention, Range blocks, T* scratc
   PLAINNET_DISPATCH(isa, attend<T>(attention, blocks, scratch));
 }
 
-/// Elements of scratch memory that attend() needs for each thread: a head's keys and values, packed; a block of
-/// queries, its scores of all keys, and its result.
+/// Elements of scratch memory that attend() needs for each thread: a head's values, transposed; a block of queries, its
+/// scores of all keys, and its result.
 template <class T>
 Index attention_scratch(Index tokens, Index head_dim, Isa isa) {
   const Index columns = matmul_panel_columns<T>(isa);
-  return checked_multiply(tokens + matmul_most_rows, head_dim) + checked_multiply(tokens, head_dim + matmul_most_rows) +
-         checked_multiply(columns, 2 * head_dim + tokens);
+  return checked_add(checked_multiply(head_dim, copied_row_stride<T>(tokens)),
+                     checked_multiply(columns, 2 * head_dim + tokens));
 }
 
 /// out (N, H, W, heads · d) from qkv (N, H, W, 3 · heads · d), whose channels are in the order (q k v, head, d), q
@@ -56,7 +57,7 @@ void attend(TensorView<const T> qkv, Index heads, TensorView<T> out, T* scratch,
                                .head_dim = shape.channels / heads,
                                .query_columns = matmul_panel_columns<T>(isa)};
   const Index size = attention_scratch<T>(attention.tokens, attention.head_dim, isa);
-  // Few pieces, since each packs the keys and values of its heads.
+  // Few pieces, since each transposes the values of its heads.
   share_out(pool, shape.batch * heads * attention.query_blocks(), 2,
             [&](Range part, Index thread) { attend_part<T>(isa, attention, part, scratch + thread * size); });
 }

@@ -27,95 +27,54 @@ struct WindowRows final : RowSource<T> {
   WindowRows(TensorView<const T> in_, const Window& window_, const Shape& out_, Index first_channel_, Index channels_)
       : in(in_), window(window_), out(out_), first_channel(first_channel_), channels(channels_) {}
 
-  void pack(Isa isa, Index first, Index step, Index count, Index height, T* packed) const override {
-    const Index run = window.kernel.width * channels;
-    if (channels == in.shape().channels && window.dilation.width == 1 && run <= most_run) {
-      pack_runs(isa, Places(*this, first, step, count), count, height, packed);
-    } else {
-      pack_pixels(isa, Places(*this, first, step, count), count, height, packed);
+  void locate(Isa, Index first, Index count, T* copies, const T** list) const override {
+    const Index taps = window.kernel.height * window.kernel.width;
+    for (Index i = 0; i < count; ++i, copies += copied_row_stride<T>(taps * channels)) {
+      copy_window(first + i, copies);
+      list[i] = copies;
     }
   }
 
  private:
-  static constexpr Index most_run = 128;
-
-  /// Where the windows of some output pixels begin.
-  struct Places {
-    Index image[matmul_most_rows], top[matmul_most_rows], left[matmul_most_rows];
-
-    Places(const WindowRows& rows, Index first, Index step, Index count) {
-      const Shape& outputs = rows.out;
-      for (Index r = 0; r < count; ++r) {
-        const Index pixel = first + r * step;
-        const Index row = pixel / outputs.width;
-        image[r] = row / outputs.height;
-        top[r] = row % outputs.height * rows.window.stride.height - rows.window.padding.top;
-        left[r] = pixel % outputs.width * rows.window.stride.width - rows.window.padding.left;
-      }
-    }
-  };
-
-  /// A row of a window is one run of memory where it lies inside the map. Where it does not, a copy is packed, with
-  /// zeros for what is outside. Meanwhile the rows of the map that the next row of windows adds are brought into L2
+  /// Row after row of the window. Meanwhile the rows of the map that the next row of windows adds are brought into L2
   /// (7×7 windows of stride 4 on a picture in memory: 0.76 of the time).
-  void pack_runs(Isa isa, const Places& places, Index count, Index height, T* packed) const {
+  void copy_window(Index pixel, T* to) const {
     const Shape& map = in.shape();
+    const Index image = pixel / (out.width * out.height);
+    const Index top = pixel / out.width % out.height * window.stride.height - window.padding.top;
+    const Index left = pixel % out.width * window.stride.width - window.padding.left;
     const Index run = window.kernel.width * channels;
-    T copies[matmul_most_rows * most_run];
-    for (Index ky = 0; ky < window.kernel.height; ++ky, packed += run * height) {
-      RowGroup<T> rows;
-      for (Index r = 0; r < count; ++r) {
-        const Index left = places.left[r];
-        const Index y = places.top[r] + ky * window.dilation.height;
-        const bool has_row = y >= 0 && y < map.height;
-        const Index begin = std::max<Index>(0, left);
-        const Index end = std::min(map.width, left + window.kernel.width);
-        if (has_row && end - begin == window.kernel.width) {
-          rows.data[r] = in.pixel(places.image[r], y, begin);
-          const Index next = y + window.stride.height;
-          if (ky + window.stride.height >= window.kernel.height && next < map.height)
-            __builtin_prefetch(in.pixel(places.image[r], next, begin) + run - 1, 0, 2);
-        } else {
-          T* const copy = copies + r * run;
-          std::fill_n(copy, run, T{0});
-          if (has_row && begin < end) {
-            std::copy_n(in.pixel(places.image[r], y, begin), (end - begin) * channels,
-                        copy + (begin - left) * channels);
-          }
-          rows.data[r] = copy;
-        }
+    for (Index ky = 0; ky < window.kernel.height; ++ky, to += run) {
+      const Index y = top + ky * window.dilation.height;
+      if (y < 0 || y >= map.height) {
+        std::fill_n(to, run, T{0});
+        continue;
       }
-      pack_rows(isa, rows, run, count, height, packed);
+      copy_window_row(image, y, left, to);
+      const Index next = y + window.stride.height;
+      const bool is_new = ky + window.stride.height >= window.kernel.height && next < map.height;
+      if (is_new && left >= 0 && left + window.kernel.width <= map.width)
+        __builtin_prefetch(in.pixel(image, next, left) + run - 1, 0, 2);
     }
   }
 
-  /// Pixel after pixel of the windows.
-  void pack_pixels(Isa isa, const Places& places, Index count, Index height, T* packed) const {
-    const Shape& map = in.shape();
-    for (Index ky = 0; ky < window.kernel.height; ++ky) {
-      for (Index kx = 0; kx < window.kernel.width; ++kx, packed += channels * height) {
-        RowGroup<T> rows;
-        bool all_inside = true;
-        for (Index r = 0; r < count; ++r) {
-          const Index y = places.top[r] + ky * window.dilation.height;
-          const Index x = places.left[r] + kx * window.dilation.width;
-          const bool in_map = y >= 0 && y < map.height && x >= 0 && x < map.width;
-          rows.data[r] = in_map ? in.pixel(places.image[r], y, x) + first_channel : nullptr;
-          all_inside = all_inside && in_map;
-        }
-        if (all_inside) {
-          pack_rows(isa, rows, channels, count, height, packed);
-        } else {
-          pack_with_zeros(rows, channels, count, height, packed);
-        }
-      }
+  /// The pixels (image, y, left), …, one run of memory if all channels are wanted, and zeros outside the map.
+  void copy_window_row(Index image, Index y, Index left, T* to) const {
+    const Index begin = std::clamp<Index>(-left, 0, window.kernel.width);  // taps inside, if they lie side by side
+    const Index end = std::clamp<Index>(in.shape().width - left, begin, window.kernel.width);
+    if (channels == in.shape().channels && window.dilation.width == 1 && begin < end) {
+      to = std::fill_n(to, begin * channels, T{0});
+      to = std::copy_n(in.pixel(image, y, left + begin), (end - begin) * channels, to);
+      std::fill_n(to, (window.kernel.width - end) * channels, T{0});
+      return;
     }
-  }
-
-  static void pack_with_zeros(const RowGroup<T>& rows, Index run, Index count, Index height, T* packed) {
-    for (Index r = 0; r < height; ++r) {
-      const T* row = r < count ? rows.data[r] : nullptr;
-      for (Index k = 0; k < run; ++k) packed[k * height + r] = row ? row[k] : T{0};
+    for (Index kx = 0; kx < window.kernel.width; ++kx) {
+      const Index x = left + kx * window.dilation.width;
+      if (x >= 0 && x < in.shape().width) {
+        to = std::copy_n(in.pixel(image, y, x) + first_channel, channels, to);
+      } else {
+        to = std::fill_n(to, channels, T{0});
+      }
     }
   }
 };
@@ -127,23 +86,20 @@ struct TiledPixels final : RowSource<T> {
   TensorView<const T> in;
   Extent2D tile;
   Index first_channel;
-  Index channels;
 
-  TiledPixels(TensorView<const T> in_, Extent2D tile_, Index first_channel_, Index channels_)
-      : in(in_), tile(tile_), first_channel(first_channel_), channels(channels_) {}
+  TiledPixels(TensorView<const T> in_, Extent2D tile_, Index first_channel_)
+      : in(in_), tile(tile_), first_channel(first_channel_) {}
 
-  void pack(Isa isa, Index first, Index step, Index count, Index height, T* packed) const override {
+  void locate(Isa, Index first, Index count, T*, const T** list) const override {
     const Index down = in.shape().height / tile.height;
     const Index across = in.shape().width / tile.width;
-    RowGroup<T> rows;
-    for (Index r = 0; r < count; ++r) {
-      const Index row = first + r * step;
+    for (Index i = 0; i < count; ++i) {
+      const Index row = first + i;
       const Index place = row / (tile.height * tile.width);
       const Index y = place / across % down * tile.height + row / tile.width % tile.height;
       const Index x = place % across * tile.width + row % tile.width;
-      rows.data[r] = in.pixel(place / (across * down), y, x) + first_channel;
+      list[i] = in.pixel(place / (across * down), y, x) + first_channel;
     }
-    pack_rows(isa, rows, channels, count, height, packed);
   }
 };
 
@@ -172,8 +128,8 @@ struct PackedConvolution {
   Index group_in() const { return in_channels / static_cast<Index>(groups.size()); }
   Index group_out() const { return out_channels / static_cast<Index>(groups.size()); }
 
-  /// Whether pixels are read where they lie; else rows are packed, which is faster for the few channels of a stem (3 of
-  /// a 7×7 window: 1.4 times, 4 of a 3×3: 1.1 times, 8: even, 16: slower), whose taps are too short for a loop each,
+  /// Whether taps are read where they lie; else windows are copied, which is faster for the few channels of a stem (3
+  /// of a 7×7 window: 1.4 times, 4 of a 3×3: 1.1 times, 8: even, 16: slower), whose taps are too short for a loop each,
   /// and for 1×1 windows, where no element is copied twice (14×14 of 1024 channels: 1.05 times).
   bool reads_in_place() const {
     return !window.is_pointwise() && group_in() >= 8 && taps() <= most_tap_pixels / matmul_most_rows;
@@ -263,10 +219,10 @@ void convolve(TensorView<const T> in, const PackedConvolution<T>& packed, const 
     Epilogue<T> part = epilogue.from(0, group * packed.group_out());
     if (area > 1) {
       part.pool = area;
-      const TiledPixels<T> pixels(in, packed.pool, group * group_in, group_in);
+      const TiledPixels<T> pixels(in, packed.pool, group * group_in);
       multiply<T>(pixels, rows * area, weights, part, first_output, packed.out_channels, scratch, pool, method);
     } else if (packed.window.is_pointwise()) {
-      const MatrixRows<T> pixels{in.data() + group * group_in, packed.in_channels, group_in};
+      const MatrixRows<T> pixels{in.data() + group * group_in, packed.in_channels};
       multiply<T>(pixels, rows, weights, part, first_output, packed.out_channels, scratch, pool, method);
     } else {
       const WindowRows<T> patches{in, padded_for(in.shape(), packed.window), out.shape(), group * group_in, group_in};

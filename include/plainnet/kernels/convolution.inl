@@ -12,7 +12,7 @@ struct TapPixels {
   Index depth;  // taps · channels
   Ahead ahead;
 
-  /// As of PackedRows, in the order of the weights: term tap · channels + c.
+  /// As of LocatedRows, in the order of the weights: term tap · channels + c.
   template <Index rows>
   void add_products(Range terms, const T* b, typename Simd<T>::Vector (&sum)[rows][MatmulBlock<T>::vectors]) const {
     const T* const* tap = pixels + terms.begin / channels * rows;

@@ -8,6 +8,7 @@
 #include "plainnet/kernels/dispatch.hpp"
 #include "plainnet/kernels/rows.hpp"
 #include "plainnet/kernels/simd.hpp"
+#include "plainnet/kernels/transpose.hpp"
 #include "plainnet/kernels/vector_math.hpp"
 
 namespace plainnet::kernels {
@@ -40,20 +41,20 @@ Index matmul_panel_columns(Isa isa) {
 /// Rows in a register block of floats or doubles, or in some one or two less, which are as fast.
 inline Index matmul_block_rows(Isa isa) { return isa == Isa::avx512 ? matmul_most_rows : 6; }
 
-/// Most rows that are packed at a time. Every panel of weights is read once for each such portion: of 2048 terms the
-/// 196 pixels of a 14×14 map are one, of 4096 the 49 of a 7×7 map, for weights so large come from memory, and packed
-/// rows that L2 has no room for from L3. Where weights are in L3 too, portions of 256 KB are as fast.
+/// Most rows that are multiplied by a panel before the next. Every panel of weights is read once for each such portion:
+/// of 2048 terms the 196 pixels of a 14×14 map are one, of 4096 the 49 of a 7×7 map, for weights so large come from
+/// memory, and rows that L2 has no room for from L3. Where weights are in L3 too, portions of 256 KB are as fast.
 template <class T>
 Index matmul_rows_in_cache(Index depth) {
   constexpr Index bytes = 49 << 15;
   return std::clamp<Index>(bytes / (std::max<Index>(1, depth) * static_cast<Index>(sizeof(T))),
-                           matmul_most_rows * matmul_most_pool, 336);
+                           matmul_most_rows * matmul_most_pool, most_located_rows - matmul_most_rows);
 }
 
-/// Rows that there is room for in scratch memory: a last block is packed whole.
+/// Elements that copies of so many rows take.
 template <class T>
-Index matmul_packed_rows(Index depth) {
-  return matmul_rows_in_cache<T>(depth) + matmul_most_rows;
+Index matmul_copies(Index depth) {
+  return checked_multiply(matmul_rows_in_cache<T>(depth), copied_row_stride<T>(depth));
 }
 
 /// A packed (depth, columns) matrix in memory that somebody else owns: panels of matmul_panel_columns() columns each,
@@ -92,14 +93,8 @@ namespace detail {
 template <class T, class Source>
 void pack_panel(const StridedMatrix<Source>& matrix, Index first, Index count, Index width, Isa isa, T* panel) {
   if constexpr (std::is_same_v<T, Source>) {
-    if (matrix.row_stride == 1 && matrix.rows > 0) {  // a column lies as a run: squares of them are transposed
-      for (Index c = 0; c < count; c += RowGroup<T>::most) {
-        RowGroup<T> columns;
-        const Index some = std::min(RowGroup<T>::most, count - c);
-        for (Index i = 0; i < some; ++i) columns.data[i] = &matrix(0, first + c + i);
-        place_rows(isa, columns, matrix.rows, some, width, panel + c);
-      }
-      return;
+    if (matrix.row_stride == 1 && matrix.rows > 0) {  // a column lies as a run
+      return transpose(isa, &matrix(0, first), matrix.column_stride, count, matrix.rows, panel, width);
     }
   }
   constexpr Index chunk = 64;  // rows of the panel that are filled while they are in L1
@@ -174,11 +169,12 @@ void multiply_part(const RowSource<T>& rows, Range row_range, const PackedView<T
   PLAINNET_DISPATCH(b.isa, multiply<T>(rows, row_range, b, panels, epilogue, out, out_stride, scratch));
 }
 
-/// Elements of scratch memory that a thread multiplies with: packed rows, and where rows are pooled, the product of a
-/// portion of rows and a panel.
+/// Elements of scratch memory that a thread multiplies with: copies of rows, and where rows are pooled, the product of
+/// a portion of rows and a panel.
 template <class T>
 Index matmul_scratch(Index depth) {
-  return checked_multiply(matmul_packed_rows<T>(depth), checked_add(depth, matmul_panel_columns<T>(Isa::avx512)));
+  const Index rows = matmul_rows_in_cache<T>(depth) + matmul_most_rows;
+  return checked_add(matmul_copies<T>(depth), checked_multiply(rows, matmul_panel_columns<T>(Isa::avx512)));
 }
 
 }  // namespace plainnet::kernels

@@ -32,6 +32,9 @@ struct BlockResult {
         out(out_),
         stride(stride_) {}
 
+  /// Whether the sums and the bias are all.
+  bool is_plain() const { return epilogue->activation == Activation::none && !residual; }
+
   void move_down(Index rows) {
     out += rows * stride;
     if (residual) residual += rows * residual_stride;
@@ -44,25 +47,20 @@ struct BlockResult {
   }
 };
 
-/// The sums of a block become its result.
+/// The sums of a block, with the bias, become its result.
 template <class T>
 inline void finish_block(typename Simd<T>::Vector* sums, Index rows, const BlockResult<T>& result) {
   using S = Simd<T>;
   using V = typename S::Vector;
   constexpr Index vectors = MatmulBlock<T>::vectors;
-  V bias[vectors];
-  for (Index v = 0; v < vectors; ++v) bias[v] = result.bias ? S::load(result.bias + v * S::lanes) : S::broadcast(T{0});
-  if (result.epilogue->activation != Activation::none) {
-    for (Index i = 0; i < rows * vectors; ++i) sums[i] = S::add(bias[i % vectors], sums[i]);
+  if (result.epilogue->activation != Activation::none)
     activate<T>(sums, rows * vectors, result.epilogue->activation, result.epilogue->slope);
-    for (Index v = 0; v < vectors; ++v) bias[v] = S::broadcast(T{0});
-  }
   T* out = result.out;
   const T* residual = result.residual;
   for (Index r = 0; r < rows; ++r, out += result.stride) {
 #pragma GCC unroll 2
     for (Index v = 0; v < vectors; ++v) {
-      V x = S::add(bias[v], sums[r * vectors + v]);
+      V x = sums[r * vectors + v];
       if (residual) {
         const V term = S::load(residual + v * S::lanes);
         x = result.residual_scale ? S::fma(S::load(result.residual_scale + v * S::lanes), term, x) : S::add(term, x);
@@ -110,58 +108,41 @@ inline void add_row_products(const T* const (&row)[rows], Index count, const T* 
   }
 }
 
-/// The left-hand side of a block of `rows` rows, packed: element k of row r at a[k · rows + r].
-template <class T>
-struct PackedRows {
-  static constexpr Index terms_in_portion = matmul_terms_in_portion;
+/// The left-hand side of a block: element k of row r at rows[r][offset + k]. Rows are read where they lie: packing them
+/// for the block took 2 % (1280 terms) to 15 % (256) of a product's time, and was no faster to read.
+template <class T, Index portion = matmul_terms_in_portion>
+struct LocatedRows {
+  static constexpr Index terms_in_portion = portion;
 
-  const T* a;
+  const T* const* rows;
+  Index offset;
   Index depth;
   Ahead ahead;
 
-  /// sum(r, c) += a(k, r) · b(k, c) for k in `terms`; b points at the row terms.begin of the panel.
-  template <Index rows>
-  void add_products(Range terms, const T* b, typename Simd<T>::Vector (&sum)[rows][MatmulBlock<T>::vectors]) const {
-    using S = Simd<T>;
-    using V = typename S::Vector;
-    constexpr Index vectors = MatmulBlock<T>::vectors;
-    constexpr Index cache_line = static_cast<Index>(64 / sizeof(T));
-    const T* pixels = a + terms.begin * rows;
-    const char* later = ahead.after(terms.begin).data;
-    for (Index k = terms.begin; k < terms.end; ++k) {
-      V column[vectors];
-#pragma GCC unroll 2
-      for (Index v = 0; v < vectors; ++v) column[v] = S::load(b + v * S::lanes);
-#pragma GCC unroll 2
-      for (Index i = 0; i < MatmulBlock<T>::columns; i += cache_line)
-        __builtin_prefetch(b + 8 * MatmulBlock<T>::columns + i);
-      __builtin_prefetch(later, 0, 2);
+  /// sum(r, c) += element k of row r · b(k, c) for k in `terms`; b points at the row terms.begin of the panel.
+  template <Index height>
+  void add_products(Range terms, const T* b, typename Simd<T>::Vector (&sum)[height][MatmulBlock<T>::vectors]) const {
+    const T* row[height];
 #pragma GCC unroll 16
-      for (Index r = 0; r < rows; ++r) {
-        const V pixel = S::broadcast(pixels[r]);
-#pragma GCC unroll 2
-        for (Index v = 0; v < vectors; ++v) sum[r][v] = S::fma(pixel, column[v], sum[r][v]);
-      }
-      pixels += rows;
-      b += MatmulBlock<T>::columns;
-      later += ahead.step;
-    }
+    for (Index r = 0; r < height; ++r) row[r] = rows[r] + offset + terms.begin;
+    add_row_products<T, height>(row, terms.size(), b, ahead.after(terms.begin), sum);
   }
+
+  void move_down(Index count) { rows += count; }
 };
 
 /// k in ascending order for every element, in portions that do not depend on the block, so that a result never depends
-/// on how a map is cut into blocks. `Left` is PackedRows, or something else with its members `depth` and
-/// add_products().
+/// on how a map is cut into blocks. `Left` is LocatedRows, or something else with its members `depth` and
+/// add_products(). `total` is room for rows · vectors vectors, of the caller: of an array of its own the compiler would
+/// keep copies in four places (a block of 64 terms took 1.1 times as long).
 template <class T, Index rows, class Left>
-inline void multiply_block(const Left& left, const T* b, const BlockResult<T>& result) {
+__attribute__((noinline)) void multiply_block(const Left& left, const T* b, const BlockResult<T>& result,
+                                              typename Simd<T>::Vector* total) {
   using S = Simd<T>;
   using V = typename S::Vector;
   constexpr Index vectors = MatmulBlock<T>::vectors;
-  // In memory, where finish_block() needs it; `sum` alone is in registers.
-  V total[rows * vectors];
   const Index depth = left.depth;
-  Index begin = 0;
-  do {
+  for (Index begin = 0;;) {
     const Index end = begin + Left::terms_in_portion < depth ? begin + Left::terms_in_portion : depth;
     V sum[rows][vectors];
 #pragma GCC unroll 16
@@ -170,23 +151,39 @@ inline void multiply_block(const Left& left, const T* b, const BlockResult<T>& r
       for (Index v = 0; v < vectors; ++v) sum[r][v] = S::broadcast(T{0});
     }
     left.template add_products<rows>({begin, end}, b, sum);
-    b += (end - begin) * MatmulBlock<T>::columns;
-    if (begin == 0) {
+    if (begin > 0) {
 #pragma GCC unroll 16
       for (Index r = 0; r < rows; ++r) {
 #pragma GCC unroll 2
-        for (Index v = 0; v < vectors; ++v) total[r * vectors + v] = sum[r][v];
-      }
-    } else {
-#pragma GCC unroll 16
-      for (Index r = 0; r < rows; ++r) {
-#pragma GCC unroll 2
-        for (Index v = 0; v < vectors; ++v) total[r * vectors + v] = S::add(total[r * vectors + v], sum[r][v]);
+        for (Index v = 0; v < vectors; ++v) sum[r][v] = S::add(total[r * vectors + v], sum[r][v]);
       }
     }
-    begin += Left::terms_in_portion;
-  } while (begin < depth);
-  finish_block<T>(total, rows, result);
+    const bool is_last = end == depth;
+    const bool is_result = is_last && result.is_plain();
+    T* out = result.out;
+#pragma GCC unroll 2
+    for (Index v = 0; is_last && v < vectors; ++v) {
+      const V bias = result.bias ? S::load(result.bias + v * S::lanes) : S::broadcast(T{0});
+#pragma GCC unroll 16
+      for (Index r = 0; r < rows; ++r) sum[r][v] = S::add(bias, sum[r][v]);
+    }
+    if (is_result) {
+#pragma GCC unroll 16
+      for (Index r = 0; r < rows; ++r, out += result.stride) {
+#pragma GCC unroll 2
+        for (Index v = 0; v < vectors; ++v) S::store(out + v * S::lanes, sum[r][v]);
+      }
+      return;
+    }
+#pragma GCC unroll 16
+    for (Index r = 0; r < rows; ++r) {
+#pragma GCC unroll 2
+      for (Index v = 0; v < vectors; ++v) total[r * vectors + v] = sum[r][v];
+    }
+    if (is_last) return finish_block<T>(total, rows, result);
+    b += (end - begin) * MatmulBlock<T>::columns;
+    begin = end;
+  }
 }
 
 /// Register blocks that `count` rows are cut into: blocks alike, of full height or one or two rows less, which are as
@@ -221,16 +218,17 @@ inline Index block_begin(Index count, Index i) {
 template <class T, class Left>
 inline void multiply_whole_block(Index height, const Left& left, const T* b, const BlockResult<T>& result) {
   constexpr Index rows = MatmulBlock<T>::rows;
+  typename Simd<T>::Vector total[rows * MatmulBlock<T>::vectors];
   if (height == rows) {
-    multiply_block<T, rows>(left, b, result);
+    multiply_block<T, rows>(left, b, result, total);
   } else if (height == rows - 1) {
-    multiply_block<T, rows - 1>(left, b, result);
+    multiply_block<T, rows - 1>(left, b, result, total);
   } else if (height == rows - 2) {
-    multiply_block<T, rows - 2>(left, b, result);
+    multiply_block<T, rows - 2>(left, b, result, total);
   } else if (height == rows / 2) {
-    multiply_block<T, rows / 2>(left, b, result);
+    multiply_block<T, rows / 2>(left, b, result, total);
   } else {
-    multiply_block<T, 1>(left, b, result);
+    multiply_block<T, 1>(left, b, result, total);
   }
 }
 
@@ -277,19 +275,19 @@ inline void multiply_block_part(Index count, const Left& left, const T* panel, c
   }
 }
 
-/// `count` packed rows, in blocks of block_height() rows one after the other, times one panel of which `valid_columns`
-/// are wanted; meanwhile the panel `next` is brought into L2, or nothing if it is null.
-template <class T>
-inline void multiply_rows(const T* a, Index count, Index depth, const T* panel, BlockResult<T> result,
-                          Index valid_columns, const T* next = nullptr) {
+/// `count` rows, in blocks of block_height() one after the other, times one panel of which `valid_columns` are wanted;
+/// meanwhile the panel `next` is brought into L2, or nothing if it is null.
+template <class T, class Left>
+inline void multiply_rows(Left left, Index count, const T* panel, BlockResult<T> result, Index valid_columns,
+                          const T* next = nullptr) {
   constexpr Index row_bytes = MatmulBlock<T>::columns * static_cast<Index>(sizeof(T));
   const Index blocks = block_count<T>(count);
-  Ahead ahead{reinterpret_cast<const char*>(next ? next : panel), next ? (row_bytes + blocks - 1) / blocks : 0};
+  left.ahead = {reinterpret_cast<const char*>(next ? next : panel), next ? (row_bytes + blocks - 1) / blocks : 0};
   for (Index r = 0; r < count;) {
     const Index height = block_height<T>(count - r);
-    multiply_block_part<T>(count - r, PackedRows<T>{a, depth, ahead}, panel, result, valid_columns);
-    a += height * depth;
-    ahead = ahead.after(depth);
+    multiply_block_part<T>(count - r, left, panel, result, valid_columns);
+    left.ahead = left.ahead.after(left.depth);
+    left.move_down(height);
     result.move_down(height);
     r += height;
   }
@@ -316,31 +314,34 @@ inline Index portion_of(Index count, Index at_most, Index unit) {
   return ((count + portions - 1) / portions + unit - 1) / unit * unit;
 }
 
-/// How a thread multiplies: portions of rows, packed, one after the other, each by panels. StrassenMethod has the same
+/// Rows that a last block reads and nobody wants: the last wanted one again.
+template <class T>
+inline void fill_block(const T** list, Index count) {
+  for (Index i = 0; i < MatmulBlock<T>::rows; ++i) list[count + i] = list[count - 1];
+}
+
+/// How a thread multiplies: portions of rows, located, one after the other, each by panels. StrassenMethod has the same
 /// members and multiplies by several panels at once.
 template <class T>
 struct DirectMethod {
-  /// Rows that are packed at a time where there are `count`.
+  /// Rows that are located at a time where there are `count`.
   static Index rows_in_portion(Index count, Index depth, Index pool) {
     return portion_of<T>(count, matmul_rows_in_cache<T>(depth), MatmulBlock<T>::rows * pool);
   }
 
-  /// Elements that they take.
-  static Index packed_size(Index depth) { return matmul_packed_rows<T>(depth) * depth; }
+  /// Elements that copies of them take.
+  static Index copies_size(Index depth) { return matmul_copies<T>(depth); }
 
-  /// Rows as multiply_rows() wants them. `beside` is scratch memory behind the packed rows.
-  static void pack(const RowSource<T>& rows, Isa isa, Range portion, Index depth, T* packed, T* /*beside*/) {
-    for (Index r = portion.begin; r < portion.end;) {
-      const Index left = portion.end - r;
-      const Index height = block_height<T>(left);
-      rows.pack(isa, r, 1, height < left ? height : left, height, packed);
-      packed += height * depth;
-      r += height;
-    }
+  /// The rows of a portion as multiply() wants them, most_located_rows at most. `beside` is scratch memory behind the
+  /// copies.
+  static void locate(const RowSource<T>& rows, Isa isa, Range portion, Index /*depth*/, T* copies, T* /*beside*/,
+                     const T** list) {
+    rows.locate(isa, portion.begin, portion.size(), copies, list);
+    fill_block<T>(list, portion.size());
   }
 
   /// A portion of rows times a panel. Meanwhile the panel `next` is brought into L2.
-  static void multiply(const T* packed, Range portion, const PackedView<T>& b, Index panel, Index next,
+  static void multiply(const T* const* rows, Range portion, const PackedView<T>& b, Index panel, Index next,
                        const Epilogue<T>& epilogue, T* out, Index out_stride, T* beside) {
     constexpr Index columns = MatmulBlock<T>::columns;
     const Index depth = b.depth;
@@ -349,15 +350,16 @@ struct DirectMethod {
     const Index valid_columns = b.columns - first_column < columns ? b.columns - first_column : columns;
     const T* const weights = b.panels + panel * depth * columns;
     const T* const later = b.panels + next * depth * columns;
+    const LocatedRows<T> left{rows, 0, depth, {}};
     if (pool == 1) {
       BlockResult<T> result(epilogue, b.bias, out, out_stride);
       result.move_down(portion.begin);
       result.move_right(first_column);
-      multiply_rows<T>(packed, portion.size(), depth, weights, result, valid_columns, later);
+      multiply_rows<T>(left, portion.size(), weights, result, valid_columns, later);
     } else {
       const Epilogue<T> plain;
       const BlockResult<T> product(plain, b.bias ? b.bias + first_column : nullptr, beside, columns);
-      multiply_rows<T>(packed, portion.size(), depth, weights, product, columns, later);
+      multiply_rows<T>(left, portion.size(), weights, product, columns, later);
       pool_rows<T>(beside, portion.size(), columns, pool, out + portion.begin / pool * out_stride + first_column,
                    out_stride, valid_columns);
     }
@@ -368,15 +370,16 @@ template <class T>
 inline void multiply(const RowSource<T>& rows, Range row_range, const PackedView<T>& b, Range panels,
                      const Epilogue<T>& epilogue, T* out, Index out_stride, T* scratch) {
   using Method = DirectMethod<T>;
-  T* const beside = scratch + Method::packed_size(b.depth);
+  T* const beside = scratch + Method::copies_size(b.depth);
+  const T* list[most_located_rows];
   const Index at_once = Method::rows_in_portion(row_range.size(), b.depth, epilogue.pool);
   for (Index first = row_range.begin; first < row_range.end; first += at_once) {
     const Range portion{first, first + at_once < row_range.end ? first + at_once : row_range.end};
-    Method::pack(rows, b.isa, portion, b.depth, scratch, beside);
+    Method::locate(rows, b.isa, portion, b.depth, scratch, beside, list);
     for (Index panel = panels.begin; panel < panels.end; ++panel) {
       // After the last panel comes the first again, for the next rows.
       const Index next = panel + 1 < panels.end ? panel + 1 : panels.begin;
-      Method::multiply(scratch, portion, b, panel, next, epilogue, out, out_stride, beside);
+      Method::multiply(list, portion, b, panel, next, epilogue, out, out_stride, beside);
     }
   }
 }

@@ -16,8 +16,8 @@ struct RowsFrom final : RowSource<T> {
 
   RowsFrom(const RowSource<T>& rows_, Index begin_) : rows(rows_), begin(begin_) {}
 
-  void pack(Isa isa, Index first, Index step, Index count, Index height, T* packed) const override {
-    rows.pack(isa, begin + first, step, count, height, packed);
+  void locate(Isa isa, Index first, Index count, T* copies, const T** list) const override {
+    rows.locate(isa, begin + first, count, copies, list);
   }
 };
 
@@ -35,6 +35,9 @@ struct MlpSizes {
   /// How the layers are multiplied if they are not fused; layers that are have too few weights for Strassen's method.
   MatmulMethod first_method() const { return matmul_method<T>(image_rows, inputs, hidden); }
   MatmulMethod second_method() const { return matmul_method<T>(image_rows, hidden, outputs); }
+
+  /// From hidden row to hidden row.
+  Index hidden_stride() const { return copied_row_stride<T>(hidden); }
 
   /// Rows that pass both layers at a time: their hidden values stay in L2.
   Index rows_at_once() const {
@@ -56,7 +59,7 @@ struct MlpSizes {
     const Index hidden_rows = is_fused(threads) ? checked_multiply(threads, rows_at_once()) : rows();
     const Index product =
         std::max(multiply_scratch<T>(inputs, first_method()), multiply_scratch<T>(hidden, second_method()));
-    return checked_add(checked_multiply(hidden_rows, hidden), checked_multiply(threads, product));
+    return checked_add(checked_multiply(hidden_rows, hidden_stride()), checked_multiply(threads, product));
   }
 };
 
@@ -68,12 +71,12 @@ void mlp(const RowSource<T>& rows, const MlpSizes<T>& sizes, const PackedView<T>
          const PackedView<T>& second, const Epilogue<T>& epilogue, T* out, Index out_stride, T* scratch,
          Executor& pool) {
   const Index row_count = sizes.rows();
-  const Index hidden_size = sizes.hidden;
+  const Index stride = sizes.hidden_stride();
   const Epilogue<T> between{.activation = activation};
   if (!sizes.is_fused(pool.size())) {
-    T* const rest = scratch + row_count * hidden_size;
-    multiply<T>(rows, row_count, first, between, scratch, hidden_size, rest, pool, sizes.first_method());
-    const MatrixRows<T> hidden(scratch, hidden_size, hidden_size);
+    T* const rest = scratch + row_count * stride;
+    multiply<T>(rows, row_count, first, between, scratch, stride, rest, pool, sizes.first_method());
+    const MatrixRows<T> hidden(scratch, stride);
     return multiply<T>(hidden, row_count, second, epilogue, out, out_stride, rest, pool, sizes.second_method());
   }
   const Index at_once = sizes.rows_at_once();
@@ -81,12 +84,12 @@ void mlp(const RowSource<T>& rows, const MlpSizes<T>& sizes, const PackedView<T>
   const Index pieces = (row_count + pool.size() * at_once - 1) / (pool.size() * at_once);
   share_out(pool, row_count, pieces, [&](Range part, Index thread) {
     T* const hidden = scratch + thread * scratch_size;
-    T* const rest = hidden + at_once * hidden_size;
+    T* const rest = hidden + at_once * stride;
     for (Index begin = part.begin; begin < part.end; begin += at_once) {
       const Range portion{0, std::min(at_once, part.end - begin)};
-      multiply_part<T>(RowsFrom<T>(rows, begin), portion, first, {0, first.panel_count()}, between, hidden, hidden_size,
+      multiply_part<T>(RowsFrom<T>(rows, begin), portion, first, {0, first.panel_count()}, between, hidden, stride,
                        rest);
-      multiply_part<T>(MatrixRows<T>(hidden, hidden_size, hidden_size), portion, second, {0, second.panel_count()},
+      multiply_part<T>(MatrixRows<T>(hidden, stride), portion, second, {0, second.panel_count()},
                        epilogue.from(begin, 0), out + begin * out_stride, out_stride, rest);
     }
   });

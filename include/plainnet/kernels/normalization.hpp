@@ -79,6 +79,11 @@ void normalize_part(Isa isa, const T* in, Index channels, Range pixels, const No
   PLAINNET_DISPATCH(isa, normalize_pixels<T>(in, channels, pixels, by, sum, out));
 }
 template <class T>
+void normalize_rows(Isa isa, const T* data, Index stride, Index depth, Range rows, const Normalization<T>& by,
+                    T* copies) {
+  PLAINNET_DISPATCH(isa, normalize_rows<T>(data, stride, depth, rows, by, copies));
+}
+template <class T>
 void add_array(Isa isa, const T* a, const T* b, Index count, T* out) {
   PLAINNET_DISPATCH(isa, add_arrays<T>(a, b, count, out));
 }
@@ -160,8 +165,8 @@ void add_position(TensorView<const T> in, const T* position, TensorView<T> out, 
   });
 }
 
-/// Rows of a matrix in memory, row r at data + r · stride, normalised while they are packed: (x − mean) · rstd. Row r
-/// is pixel r of the normalisation; where that computes its own moments, it does so while the row is in L1.
+/// Rows of a matrix in memory, row r at data + r · stride, normalised: (x − mean) · rstd. Row r is pixel r of the
+/// normalisation; where that computes its own moments, it does so while the row is in L1.
 template <class T>
 struct NormalizedRows final : RowSource<T> {
   const T* data;
@@ -172,18 +177,9 @@ struct NormalizedRows final : RowSource<T> {
   NormalizedRows(const T* data_, Index stride_, Index depth_, const Normalization<T>& by_)
       : data(data_), stride(stride_), depth(depth_), by(by_) {}
 
-  void pack(Isa isa, Index first, Index step, Index count, Index height, T* packed) const override {
-    RowGroup<T> rows;
-    rows.is_normalized = true;
-    for (Index r = 0; r < count; ++r) {
-      const Index row = first + r * step;
-      rows.data[r] = data + row * stride;
-      const Moments<T> moments =
-          by.moments ? by.moments[row / by.pixels_each] : moments_of<T>(isa, rows.data[r], depth, by.eps);
-      rows.mean[r] = moments.mean;
-      rows.rstd[r] = moments.rstd;
-    }
-    pack_rows(isa, rows, depth, count, height, packed);
+  void locate(Isa isa, Index first, Index count, T* copies, const T** list) const override {
+    normalize_rows<T>(isa, data, stride, depth, {first, first + count}, by, copies);
+    for (Index i = 0; i < count; ++i) list[i] = copies + i * copied_row_stride<T>(depth);
   }
 };
 

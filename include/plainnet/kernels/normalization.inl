@@ -50,6 +50,27 @@ inline Moments<T> moments_of(const T* x, Index count, T eps) {
 }
 
 template <class T>
+inline void normalize_row(const T* x, Index count, const Moments<T>& moments, T* out) {
+  using S = Simd<T>;
+  const typename S::Vector mean = S::broadcast(moments.mean);
+  const typename S::Vector rstd = S::broadcast(moments.rstd);
+  for (Index i = 0; i < count; i += S::lanes) {
+    const Index part = count - i < S::lanes ? count - i : S::lanes;
+    store_part<T>(out + i, S::mul(S::sub(load_part<T>(x + i, part), mean), rstd), part);
+  }
+}
+
+/// Rows `rows` of a matrix, row r at data + r · stride: copies of them as copied_row_stride() has them.
+template <class T>
+inline void normalize_rows(const T* data, Index stride, Index depth, Range rows, const Normalization<T>& by,
+                           T* copies) {
+  for (Index r = rows.begin; r < rows.end; ++r, copies += copied_row_stride<T>(depth)) {
+    const T* x = data + r * stride;
+    normalize_row<T>(x, depth, by.moments ? by.moments[r / by.pixels_each] : moments_of<T>(x, depth, by.eps), copies);
+  }
+}
+
+template <class T>
 inline void normalize_pixels(const T* in, Index channels, Range pixels, const Normalization<T>& by,
                              const NormalizedSum<T>& sum, T* out) {
   using S = Simd<T>;

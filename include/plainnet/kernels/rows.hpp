@@ -1,71 +1,47 @@
 #pragma once
-// The left-hand side of a matrix product: rows from anywhere, packed for the registers.
+// The left-hand side of a matrix product: rows, wherever they lie.
 
-#include "plainnet/core/range.hpp"
-#include "plainnet/kernels/dispatch.hpp"
-#include "plainnet/kernels/simd.hpp"
-#include "plainnet/kernels/vector_math.hpp"
+#include "plainnet/core/shape.hpp"
+#include "plainnet/kernels/isa.hpp"
 
 namespace plainnet::kernels {
 
 /// Most rows of a register block of any instruction set.
 inline constexpr Index matmul_most_rows = 14;
 
-/// Some rows on their way into a block: element k of row r is (data[r][k] − mean[r]) · rstd[r].
-template <class T>
-struct RowGroup {
-  static constexpr Index most = 16;
+/// Most rows that are located at a time, with those that fill the last block.
+inline constexpr Index most_located_rows = 336 + matmul_most_rows;
 
-  const T* data[most];
-  T mean[most];
-  T rstd[most];
-  bool is_normalized = false;  // whether mean and rstd are set and used
-};
+/// Elements from a copied row of `depth` elements to the next: an odd number of cache lines, since rows a multiple of
+/// 4 KB apart would share a few lines of L1.
+template <class T>
+Index copied_row_stride(Index depth) {
+  constexpr Index line = static_cast<Index>(64 / sizeof(T));
+  return (checked_add(depth, line - 1) / line | 1) * line;
+}
 
 /// The left-hand side of a product, wherever its rows come from.
 template <class T>
 class RowSource {
  public:
-  /// Writes `count` rows, first, first + step, …, as packed[k · height + r], and zeros for the rows up to `height`,
-  /// which is at most matmul_most_rows.
-  virtual void pack(Isa isa, Index first, Index step, Index count, Index height, T* packed) const = 0;
+  /// Points list[i] at row first + i, for i < count: where it lies, if memory holds it as it is wanted, or else at
+  /// copies + i · copied_row_stride(its length), where it is written.
+  virtual void locate(Isa isa, Index first, Index count, T* copies, const T** list) const = 0;
 
  protected:
   ~RowSource() = default;
 };
-
-}  // namespace plainnet::kernels
-
-#define PLAINNET_KERNEL "plainnet/kernels/rows.inl"
-#include "plainnet/kernels/for_each_isa.hpp"
-
-namespace plainnet::kernels {
-
-/// packed[k · height + r] = element k of row r, 0 ≤ k < depth, and zeros for count ≤ r < height.
-template <class T>
-void pack_rows(Isa isa, const RowGroup<T>& rows, Index depth, Index count, Index height, T* packed) {
-  PLAINNET_DISPATCH(isa, pack_rows<T>(rows, depth, count, height, packed));
-}
-
-/// The same without zeros: what lies behind the rows stays as it is.
-template <class T>
-void place_rows(Isa isa, const RowGroup<T>& rows, Index depth, Index count, Index height, T* packed) {
-  PLAINNET_DISPATCH(isa, place_rows<T>(rows, depth, count, height, packed));
-}
 
 /// Rows of a matrix in memory, row r at data + r · stride.
 template <class T>
 struct MatrixRows final : RowSource<T> {
   const T* data;
   Index stride;
-  Index depth;
 
-  MatrixRows(const T* data_, Index stride_, Index depth_) : data(data_), stride(stride_), depth(depth_) {}
+  MatrixRows(const T* data_, Index stride_) : data(data_), stride(stride_) {}
 
-  void pack(Isa isa, Index first, Index step, Index count, Index height, T* packed) const override {
-    RowGroup<T> rows;
-    for (Index r = 0; r < count; ++r) rows.data[r] = data + (first + r * step) * stride;
-    pack_rows(isa, rows, depth, count, height, packed);
+  void locate(Isa, Index first, Index count, T*, const T** list) const override {
+    for (Index i = 0; i < count; ++i) list[i] = data + (first + i) * stride;
   }
 };
 

@@ -2,6 +2,7 @@
 // Product of two matrices in double precision, whatever they are stored in: what folding multiplies with.
 
 #include <algorithm>
+#include <type_traits>
 
 #include "plainnet/core/aligned.hpp"
 #include "plainnet/core/share_out.hpp"
@@ -25,7 +26,7 @@ struct ScaledProduct {
 
 namespace detail {
 
-/// Rows of a contiguous matrix, converted to double while they are packed.
+/// Rows of a contiguous matrix, converted to double if they are not.
 template <class T>
 struct RowsAsDouble final : RowSource<double> {
   const T* data;
@@ -33,15 +34,14 @@ struct RowsAsDouble final : RowSource<double> {
 
   RowsAsDouble(const T* data_, Index depth_) : data(data_), depth(depth_) {}
 
-  void pack(Isa isa, Index first, Index step, Index count, Index height, double* packed) const override {
-    constexpr Index chunk = 64;  // terms that are in L1 between the two steps
-    alignas(alignment) double wide[matmul_most_rows * chunk];
-    RowGroup<double> rows;
-    for (Index r = 0; r < count; ++r) rows.data[r] = wide + r * chunk;
-    for (Index k = 0; k < depth; k += chunk) {
-      const Index terms = std::min(chunk, depth - k);
-      for (Index r = 0; r < count; ++r) std::copy_n(data + (first + r * step) * depth + k, terms, wide + r * chunk);
-      pack_rows(isa, rows, terms, count, height, packed + k * height);
+  void locate(Isa, Index first, Index count, double* copies, const double** list) const override {
+    for (Index i = 0; i < count; ++i) {
+      const T* const row = data + (first + i) * depth;
+      if constexpr (std::is_same_v<T, double>) {
+        list[i] = row;
+      } else {
+        list[i] = std::copy_n(row, depth, copies + i * copied_row_stride<double>(depth)) - depth;
+      }
     }
   }
 };

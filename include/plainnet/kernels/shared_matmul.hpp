@@ -32,8 +32,8 @@ MatmulMethod matmul_method(Index image_rows, Index depth, Index columns) {
   return is_faster && strassen_fits<T>(image_rows, depth, columns) ? MatmulMethod::strassen : MatmulMethod::direct;
 }
 
-/// A thread's share of a product. Whoever begins it packs portions of its rows and offers all panels for each, as many
-/// at once as the method multiplies by; threads that are done take some of these.
+/// A thread's share of a product. Whoever begins it locates portions of its rows and offers all panels for each, as
+/// many at once as the method multiplies by; threads that are done take some of these.
 template <class T>
 class ProductShare {
  public:
@@ -51,9 +51,9 @@ class ProductShare {
   bool begin() noexcept { return !is_begun_.exchange(true); }
 
   /// Offers all panels of the next portion. Nobody may be busy with the one before.
-  void offer(Range portion, const T* packed) noexcept {
+  void offer(Range portion, const T* const* located) noexcept {
     portion_ = portion;
-    packed_ = packed;
+    located_ = located;
     unfinished_ = panels_.size();
     left_.offer(panels_);
     if (portion.end == rows_.end) is_last_ = true;
@@ -65,7 +65,7 @@ class ProductShare {
 
   /// The portion from which a panel was taken, until that is finished.
   Range portion() const noexcept { return portion_; }
-  const T* packed() const noexcept { return packed_; }
+  const T* const* located() const noexcept { return located_; }
   void finish() noexcept { --unfinished_; }
 
   /// Whether all panels that were offered are finished.
@@ -77,7 +77,7 @@ class ProductShare {
  private:
   Range rows_, panels_;
   Range portion_;
-  const T* packed_ = nullptr;
+  const T* const* located_ = nullptr;
   std::atomic<bool> is_begun_ = false;
   std::atomic<bool> is_last_ = false;
   std::atomic<Index> unfinished_ = 0;

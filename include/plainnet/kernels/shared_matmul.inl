@@ -10,7 +10,7 @@ inline void multiply_panels(const SharedProduct<T>& product, ProductShare<T>& sh
     const Index after = is_own ? panel + 1 : panel - 1;
     // After the last panel comes the first again, for the next rows.
     const Index next = after >= panels.begin && after < panels.end ? after : panels.begin;
-    Method::multiply(share.packed(), share.portion(), product.b, panel, next, product.epilogue, product.out,
+    Method::multiply(share.located(), share.portion(), product.b, panel, next, product.epilogue, product.out,
                      product.out_stride, beside);
     share.finish();
   }
@@ -18,23 +18,24 @@ inline void multiply_panels(const SharedProduct<T>& product, ProductShare<T>& sh
 
 /// A share that the caller has begun.
 template <class Method, class T>
-inline void multiply_share(const SharedProduct<T>& product, ProductShare<T>& share, T* packed, T* beside) {
+inline void multiply_share(const SharedProduct<T>& product, ProductShare<T>& share, T* copies, T* beside) {
   if (share.is_last()) return;  // it is empty
+  const T* located[most_located_rows];
   const Range rows = share.rows();
   const Index depth = product.b.depth;
   const Index at_once = Method::rows_in_portion(rows.size(), depth, product.epilogue.pool);
   for (Index first = rows.begin; first < rows.end; first += at_once) {
     const Range portion{first, first + at_once < rows.end ? first + at_once : rows.end};
-    Method::pack(product.rows, product.b.isa, portion, depth, packed, beside);
-    share.offer(portion, packed);
+    Method::locate(product.rows, product.b.isa, portion, depth, copies, beside, located);
+    share.offer(portion, located);
     multiply_panels<Method>(product, share, true, beside);
-    while (!share.is_idle()) pause();  // others read the packed rows
+    while (!share.is_idle()) pause();  // others read the rows and their list
   }
 }
 
 template <class Method, class T>
 inline void multiply_shares_by(SharedProduct<T>& product, Index thread, T* scratch) {
-  T* const beside = scratch + Method::packed_size(product.b.depth);
+  T* const beside = scratch + Method::copies_size(product.b.depth);
   for (Index i = 0; i < product.share_count; ++i) {
     ProductShare<T>& share = product.share(thread + i);
     if (share.begin()) multiply_share<Method>(product, share, scratch, beside);

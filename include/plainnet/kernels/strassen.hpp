@@ -13,7 +13,7 @@
 //   M6 = (A21 − A11) (B11 + B12)
 //   M7 = (A12 − A22) (B21 + B22)
 //
-// Sums of rows are made when rows are packed. Sums of weights are made for two panels and a portion of terms, with the
+// Sums of rows are made when rows are located. Sums of weights are made for two panels and a portion of terms, with the
 // first block of rows, and stay in L2 until all rows have passed: so weights are stored once, as any product wants
 // them, and are no more to read.
 //
@@ -55,30 +55,34 @@ bool strassen_fits(Index rows, Index depth, Index columns) {
   return rows % 2 == 0 && depth % (2 * strassen_half) == 0 && columns % (2 * matmul_panel_columns<T>(Isa::avx512)) == 0;
 }
 
-/// Most rows that are packed at a time, with those that fill the last block.
+/// Most rows whose sums are made at a time.
 template <class T>
 Index strassen_most_rows(Index depth) {
   constexpr Index bytes = 49 << 15;  // of them before they are summed; half and twice as many are 0 to 2 % slower
   return std::clamp<Index>(bytes / (depth * static_cast<Index>(sizeof(T))), 2 * matmul_most_rows * matmul_most_pool,
-                           336) +
-         2 * matmul_most_rows;
+                           most_located_rows - matmul_most_rows);
 }
 
-/// Elements of scratch memory for sums of rows.
+/// Elements from a sum of two rows' halves to that of the next two rows: a constant, so that a block needs one pointer,
+/// and an odd number of cache lines, as that of copied_row_stride().
+inline constexpr Index strassen_sum_stride = strassen_half + 16;
+
+/// Elements of scratch memory for sums of rows: (block of pairs, portion of terms, product, pair, term).
 template <class T>
-Index strassen_packed_rows(Index depth) {
-  return checked_multiply(strassen_most_rows<T>(depth), depth / 4 * strassen_terms);
+Index strassen_row_sums(Index depth) {
+  const Index pairs = strassen_most_rows<T>(depth) / 2 + matmul_most_rows;
+  return checked_multiply(pairs, checked_multiply(depth / (2 * strassen_half), strassen_terms * strassen_sum_stride));
 }
 
-/// All elements of scratch memory that a thread multiplies with. Behind packed rows: two blocks of rows on their way;
-/// later the product of a portion of rows and two panels, and sums of weights.
+/// All elements of scratch memory that a thread multiplies with. Behind sums of rows: copies of a few rows on their
+/// way; later the product of a portion of rows and two panels, and sums of weights.
 template <class T>
 Index strassen_scratch(Index depth) {
   const Index width = matmul_panel_columns<T>(Isa::avx512);
-  const Index product = strassen_most_rows<T>(depth) * 2 * width;
+  const Index product = (strassen_most_rows<T>(depth) + 2 * matmul_most_rows) * 2 * width;
   const Index sums = strassen_terms * strassen_half * width;
-  return checked_add(strassen_packed_rows<T>(depth),
-                     std::max(checked_multiply(2 * matmul_most_rows, depth), product + sums));
+  return checked_add(strassen_row_sums<T>(depth),
+                     std::max(checked_multiply(2 * matmul_most_rows, copied_row_stride<T>(depth)), product + sums));
 }
 
 }  // namespace plainnet::kernels

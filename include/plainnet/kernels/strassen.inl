@@ -7,6 +7,7 @@ struct StrassenFactor {
   const T* second = nullptr;
   T sign = 0;
 
+  explicit StrassenFactor(const T* only) : first(only) {}
   StrassenFactor(const T* const (&quarters)[4], const int (&coefficients)[4]) {
     for (int i = 0; i < 4; ++i) {
       if (coefficients[i] == 0) continue;
@@ -20,62 +21,70 @@ struct StrassenFactor {
   }
 };
 
-/// Sums of `count` elements of rows, a multiple of lanes, for all products one after the other.
+/// The sums of a portion of terms of two rows, for product after product at out, out + step, …
 template <class T>
-inline void sum_row_quarters(const T* const (&quarters)[4], Index count, T* out) {
+inline void sum_row_quarters(const T* const (&quarters)[4], T* out, Index step) {
   using S = Simd<T>;
-  constexpr Index chunk = 64 * S::lanes;  // a part that stays in L1
-  for (Index begin = 0; begin < count; begin += chunk) {
-    const Index end = begin + chunk < count ? begin + chunk : count;
-    for (Index term = 0; term < strassen_terms; ++term) {
-      const StrassenFactor<T> factor(quarters, strassen[term].a);
-      T* const sums = out + term * count;
-      const typename S::Vector sign = S::broadcast(factor.sign);
-      for (Index i = begin; i < end; i += S::lanes) {
-        const typename S::Vector x = S::load(factor.first + i);
-        S::store(sums + i, factor.second ? S::fma(sign, S::load(factor.second + i), x) : x);
-      }
+  for (Index term = 0; term < strassen_terms; ++term, out += step) {
+    const StrassenFactor<T> factor(quarters, strassen[term].a);
+    const typename S::Vector sign = S::broadcast(factor.sign);
+    for (Index i = 0; i < strassen_half; i += S::lanes) {
+      const typename S::Vector x = S::load(factor.first + i);
+      S::store(out + i, factor.second ? S::fma(sign, S::load(factor.second + i), x) : x);
     }
   }
 }
 
-/// sum(r, c) += a(k, r) · b(k, c) over a half, rows packed as PackedRows has them, and b into `kept`. The additions are
-/// made in the shade of the products, by adders that most processors have beside their multipliers.
-template <class T, Index rows>
-inline void add_products_of_sum(const T* a, const StrassenFactor<T>& b, T* kept, Ahead ahead,
-                                typename Simd<T>::Vector (&sum)[rows][MatmulBlock<T>::vectors]) {
-  using S = Simd<T>;
-  using V = typename S::Vector;
-  constexpr Index vectors = MatmulBlock<T>::vectors;
-  constexpr Index columns = MatmulBlock<T>::columns;
-  const T* first = b.first;
-  const T* second = b.second;
-  const bool is_difference = b.sign < 0;
-  for (Index k = 0; k < strassen_half; ++k) {
-    V column[vectors];
+/// Sums of rows as the left-hand side of a block.
+template <class T>
+struct RowSums {
+  const T* sums;
+  Ahead ahead;
+
+  /// sum(r, c) += sums(r, k) · b(k, c) over a half. If b has a second matrix, it is added to the first or subtracted on
+  /// the way, and the result kept: additions are made in the shade of the products, by adders that most processors have
+  /// beside their multipliers.
+  template <Index rows, bool is_sum>
+  void add_products(const StrassenFactor<T>& b, T* kept,
+                    typename Simd<T>::Vector (&sum)[rows][MatmulBlock<T>::vectors]) const {
+    using S = Simd<T>;
+    using V = typename S::Vector;
+    constexpr Index vectors = MatmulBlock<T>::vectors;
+    constexpr Index columns = MatmulBlock<T>::columns;
+    const T* first = b.first;
+    const T* second = b.second;
+    const T* pixels = sums;
+    const char* later = ahead.data;
+    const bool is_difference = b.sign < 0;
+    for (Index k = 0; k < strassen_half; ++k, ++pixels) {
+      V column[vectors];
 #pragma GCC unroll 2
-    for (Index v = 0; v < vectors; ++v) {
-      const V x = S::load(first + v * S::lanes);
-      const V y = S::load(second + v * S::lanes);
-      column[v] = is_difference ? S::sub(x, y) : S::add(x, y);
-      S::store(kept + v * S::lanes, column[v]);
-      __builtin_prefetch(first + 8 * columns + v * S::lanes);
-      __builtin_prefetch(second + 8 * columns + v * S::lanes);
-    }
-    __builtin_prefetch(ahead.data, 0, 2);
+      for (Index v = 0; v < vectors; ++v) {
+        column[v] = S::load(first + v * S::lanes);
+        __builtin_prefetch(first + 8 * columns + v * S::lanes);
+        if constexpr (is_sum) {
+          const V y = S::load(second + v * S::lanes);
+          column[v] = is_difference ? S::sub(column[v], y) : S::add(column[v], y);
+          S::store(kept + v * S::lanes, column[v]);
+          __builtin_prefetch(second + 8 * columns + v * S::lanes);
+        }
+      }
+      __builtin_prefetch(later, 0, 2);
 #pragma GCC unroll 16
-    for (Index r = 0; r < rows; ++r) {
-      const V pixel = S::broadcast(a[r]);
+      for (Index r = 0; r < rows; ++r) {
+        const V pixel = S::broadcast(pixels[r * strassen_sum_stride]);
 #pragma GCC unroll 2
-      for (Index v = 0; v < vectors; ++v) sum[r][v] = S::fma(pixel, column[v], sum[r][v]);
+        for (Index v = 0; v < vectors; ++v) sum[r][v] = S::fma(pixel, column[v], sum[r][v]);
+      }
+      first += columns;
+      if constexpr (is_sum) {
+        second += columns;
+        kept += columns;
+      }
+      later += ahead.step;
     }
-    a += rows;
-    first += columns;
-    second += columns;
-    kept += columns;
-    ahead.data += ahead.step;
   }
-}
+};
 
 /// A portion of terms of two panels, and where sums of it are kept.
 template <class T>
@@ -87,15 +96,16 @@ struct StrassenWeights {
 
 /// What a block of `rows` pairs and a portion of terms adds to the product at c, (2 · rows, two panels).
 template <class T, Index rows>
-inline void add_strassen_block(const T* a, const StrassenWeights<T>& weights, const Ahead (&ahead)[strassen_terms],
-                               T* c) {
+inline void add_strassen_block(const T* row_sums, const StrassenWeights<T>& weights,
+                               const Ahead (&ahead)[strassen_terms], T* c) {
   using S = Simd<T>;
   using V = typename S::Vector;
   constexpr Index vectors = MatmulBlock<T>::vectors;
   constexpr Index columns = MatmulBlock<T>::columns;
-  for (Index term = 0; term < strassen_terms; ++term, a += strassen_half * rows) {
+  for (Index term = 0; term < strassen_terms; ++term, row_sums += rows * strassen_sum_stride) {
     const StrassenFactor<T> b(weights.quarters, strassen[term].b);
     T* const kept = weights.sums + term * strassen_half * columns;
+    const RowSums<T> left{row_sums, ahead[term]};
     V sum[rows][vectors];
 #pragma GCC unroll 16
     for (Index r = 0; r < rows; ++r) {
@@ -103,10 +113,10 @@ inline void add_strassen_block(const T* a, const StrassenWeights<T>& weights, co
       for (Index v = 0; v < vectors; ++v) sum[r][v] = S::broadcast(T{0});
     }
     if (b.second && !weights.are_summed) {
-      add_products_of_sum<T, rows>(a, b, kept, ahead[term], sum);
+      left.template add_products<rows, true>(b, kept, sum);
     } else {
-      const PackedRows<T> packed{a, strassen_half, ahead[term]};
-      packed.template add_products<rows>({0, strassen_half}, b.second ? kept : b.first, sum);
+      const StrassenFactor<T> factor{b.second ? kept : b.first};
+      left.template add_products<rows, false>(factor, nullptr, sum);
     }
     for (Index quarter = 0; quarter < 4; ++quarter) {
       const int coefficient = strassen[term].c[quarter];
@@ -124,33 +134,33 @@ inline void add_strassen_block(const T* a, const StrassenWeights<T>& weights, co
 }
 
 template <class T>
-inline void add_strassen_block(Index height, const T* a, const StrassenWeights<T>& weights,
+inline void add_strassen_block(Index height, const T* row_sums, const StrassenWeights<T>& weights,
                                const Ahead (&ahead)[strassen_terms], T* c) {
   constexpr Index rows = MatmulBlock<T>::rows;
   if (height == rows) {
-    add_strassen_block<T, rows>(a, weights, ahead, c);
+    add_strassen_block<T, rows>(row_sums, weights, ahead, c);
   } else if (height == rows - 1) {
-    add_strassen_block<T, rows - 1>(a, weights, ahead, c);
+    add_strassen_block<T, rows - 1>(row_sums, weights, ahead, c);
   } else if (height == rows - 2) {
-    add_strassen_block<T, rows - 2>(a, weights, ahead, c);
+    add_strassen_block<T, rows - 2>(row_sums, weights, ahead, c);
   } else if (height == rows / 2) {
-    add_strassen_block<T, rows / 2>(a, weights, ahead, c);
+    add_strassen_block<T, rows / 2>(row_sums, weights, ahead, c);
   } else {
-    add_strassen_block<T, 1>(a, weights, ahead, c);
+    add_strassen_block<T, 1>(row_sums, weights, ahead, c);
   }
 }
 
-/// c (2 · pairs and what fills the last block, two panels) = bias + packed rows · two panels, which begin at `weights`.
-/// Meanwhile those that begin at `later` are brought into L2.
+/// c (2 · count and what fills the last block, two panels) = bias + pairs of rows · two panels, which begin at
+/// `weights`. Meanwhile those that begin at `later` are brought into L2.
 template <class T>
-inline void multiply_pairs(const T* packed, Index pairs, Index depth, const T* weights, const T* later, const T* bias,
-                           T* c, T* sums) {
+inline void multiply_pairs(const T* const* pairs, Index count, Index depth, const T* weights, const T* later,
+                           const T* bias, T* c, T* sums) {
   using S = Simd<T>;
   constexpr Index columns = MatmulBlock<T>::columns;
   constexpr Index row_bytes = columns * static_cast<Index>(sizeof(T));
   constexpr Index half = strassen_half * columns;
   const Index panel = depth * columns;
-  const Index blocks = block_count<T>(pairs);
+  const Index blocks = block_count<T>(count);
   const Index step = (row_bytes + blocks - 1) / blocks;
   for (Index k = 0; k < depth; k += 2 * strassen_half) {
     const T* const now = weights + k * columns;
@@ -161,13 +171,13 @@ inline void multiply_pairs(const T* packed, Index pairs, Index depth, const T* w
       const T* const quarter = next + term % 2 * panel + term / 2 % 2 * half;
       ahead[term] = {reinterpret_cast<const char*>(quarter), term < 4 ? step : 0};
     }
-    for (Index r = 0; r < pairs;) {
-      const Index height = block_height<T>(pairs - r);
+    for (Index r = 0; r < count;) {
+      const Index height = block_height<T>(count - r);
       T* const block = c + 2 * r * 2 * columns;
       for (Index i = 0; k == 0 && i < 2 * height * 2 * columns; i += S::lanes)
         S::store(block + i, bias ? S::load(bias + i % (2 * columns)) : S::broadcast(T{0}));
-      const T* const a = packed + strassen_terms * (r * (depth / 2) + height * (k / 2));
-      add_strassen_block<T>(height, a, portion, ahead, block);
+      add_strassen_block<T>(height, pairs[r] + k / 2 / strassen_half * strassen_terms * height * strassen_sum_stride,
+                            portion, ahead, block);
       portion.are_summed = true;
       for (Ahead& quarter : ahead) quarter = quarter.after(strassen_half);
       r += height;
@@ -204,27 +214,34 @@ struct StrassenMethod {
     return portion_of<T>(count, strassen_most_rows<T>(depth), unit);
   }
 
-  static Index packed_size(Index depth) { return strassen_packed_rows<T>(depth); }
+  static Index copies_size(Index depth) { return strassen_row_sums<T>(depth); }
 
-  /// For each block of pairs of rows, each portion of its terms, each product: the sum (term, pair).
-  static void pack(const RowSource<T>& rows, Isa isa, Range portion, Index depth, T* packed, T* beside) {
-    for (Index r = portion.begin; r < portion.end;) {
-      const Index pairs = (portion.end - r) / 2;
-      const Index height = block_height<T>(pairs);
-      const Index count = height < pairs ? height : pairs;
-      T* const odd = beside + height * depth;
-      rows.pack(isa, r, 2, count, height, beside);
-      rows.pack(isa, r + 1, 2, count, height, odd);
-      const Index half = strassen_half * height;
-      for (Index k = 0; k < depth * height; k += 2 * half) {
-        sum_row_quarters<T>({beside + k, beside + k + half, odd + k, odd + k + half}, half, packed);
-        packed += strassen_terms * half;
+  /// For each block of pairs of rows and each portion of its terms the sums of all products; list[pair] points at a
+  /// pair's first.
+  static void locate(const RowSource<T>& rows, Isa isa, Range portion, Index depth, T* sums, T* beside,
+                     const T** list) {
+    const T* row[2 * MatmulBlock<T>::rows];
+    const Index pairs = portion.size() / 2;
+    for (Index first = 0, height = 0; first < pairs; first += height) {
+      height = block_height<T>(pairs - first);
+      const Index count = height < pairs - first ? height : pairs - first;
+      rows.locate(isa, portion.begin + 2 * first, 2 * count, beside, row);
+      const Index step = height * strassen_sum_stride;
+      for (Index pair = 0; pair < height; ++pair) {
+        const Index wanted = pair < count ? pair : count - 1;  // the last again for those that a block has too many
+        list[first + pair] = sums + pair * strassen_sum_stride;
+        for (Index k = 0; k < depth; k += 2 * strassen_half) {
+          const T* const even = row[2 * wanted] + k;
+          const T* const odd = row[2 * wanted + 1] + k;
+          T* const to = sums + k / (2 * strassen_half) * strassen_terms * step + pair * strassen_sum_stride;
+          sum_row_quarters<T>({even, even + strassen_half, odd, odd + strassen_half}, to, step);
+        }
       }
-      r += 2 * height;
+      sums += depth / (2 * strassen_half) * strassen_terms * step;
     }
   }
 
-  static void multiply(const T* packed, Range portion, const PackedView<T>& b, Index pair, Index next,
+  static void multiply(const T* const* pairs, Range portion, const PackedView<T>& b, Index pair, Index next,
                        const Epilogue<T>& epilogue, T* out, Index out_stride, T* beside) {
     constexpr Index width = 2 * MatmulBlock<T>::columns;
     constexpr Index block_rows = 2 * MatmulBlock<T>::rows;
@@ -232,7 +249,7 @@ struct StrassenMethod {
     const Index first_column = pair * width;
     T* const product = beside;
     T* const sums = product + (count + block_rows - 1) / block_rows * block_rows * width;
-    multiply_pairs<T>(packed, count / 2, b.depth, b.panels + first_column * b.depth, b.panels + next * width * b.depth,
+    multiply_pairs<T>(pairs, count / 2, b.depth, b.panels + first_column * b.depth, b.panels + next * width * b.depth,
                       b.bias ? b.bias + first_column : nullptr, product, sums);
     if (epilogue.pool == 1) {
       BlockResult<T> result(epilogue, nullptr, out, out_stride);

@@ -53,11 +53,11 @@ void mix_tokens(TensorView<const T> in, const T* weight, const Normalization<T>*
   const Index width = matmul_panel_columns<T>(isa);
   const Index panels = (channels + width - 1) / width;
   const Index scratch_size = token_mixing_scratch<T>(tokens, channels, isa);
-  const MatrixRows<T> rows(weight, tokens, tokens);
+  const MatrixRows<T> rows(weight, tokens);
   share_out(pool, in.shape().batch * panels, 1, [&](Range part, Index thread) {
     T* const packed = scratch + thread * scratch_size;
     T* const rows_scratch = packed + panels * width * tokens;
-    // Panels of one image at a time, since W is packed anew for each call of multiply_part().
+    // Panels of one image at a time, for all of which W passes once.
     for (Index next = part.begin; next < part.end;) {
       const Index n = next / panels;
       const Index first = next % panels;

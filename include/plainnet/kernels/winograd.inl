@@ -1,24 +1,5 @@
 // Body of winograd.hpp, compiled once for every instruction set (for_each_isa.hpp).
 
-/// Transformed tiles as the rows of a block: channel k of row r is rows[r][offset + k].
-template <class T, Index portion>
-struct TileRows {
-  static constexpr Index terms_in_portion = portion;
-
-  const T* const* rows;
-  Index offset;
-  Index depth;
-  Ahead ahead;
-
-  template <Index height>
-  void add_products(Range terms, const T* b, typename Simd<T>::Vector (&sum)[height][MatmulBlock<T>::vectors]) const {
-    const T* row[height];
-#pragma GCC unroll 16
-    for (Index r = 0; r < height; ++r) row[r] = rows[r] + offset + terms.begin;
-    add_row_products<T, height>(row, terms.size(), b, ahead.after(terms.begin), sum);
-  }
-};
-
 /// x becomes Bᵀ x.
 template <class T>
 inline void winograd_input(typename Simd<T>::Vector (&x)[4]) {
@@ -184,8 +165,8 @@ struct WinogradPortion {
       BlockResult<T> result(none, nullptr, sums + position * sum_stride(), columns);
       for (Index first = 0, height = 0; first < tiles.size(); first += height) {
         height = block_height<T>(tiles.size() - first);
-        const TileRows<T, winograd_terms_in_portion(tile)> left{rows + first, position * input_stride(),
-                                                                packed.group_in(), ahead};
+        const LocatedRows<T, winograd_terms_in_portion(tile)> left{rows + first, position * input_stride(),
+                                                                   packed.group_in(), ahead};
         ahead = ahead.after(packed.group_in());
         multiply_whole_block<T>(height, left, weights, result);
         result.move_down(height);

@@ -1,0 +1,140 @@
+#include <functional>
+#include <limits>
+
+#include <gtest/gtest.h>
+
+#include "plainnet/kernels/convolution.hpp"
+#include "plainnet/kernels/mlp.hpp"
+#include "plainnet/kernels/normalization.hpp"
+#include "plainnet/kernels/scaled_product.hpp"
+#include "support/isas.hpp"
+#include "support/random.hpp"
+
+namespace plainnet::kernels {
+namespace {
+
+TEST(Rows, CopiesAreAnOddNumberOfCacheLinesApart) {
+  for (Index depth : {1, 15, 16, 17, 32, 33, 147, 256, 1000, 1024, 4096}) {
+    const Index stride = copied_row_stride<float>(depth);
+    EXPECT_GE(stride, depth);
+    EXPECT_LE(stride, depth + 31);
+    EXPECT_EQ(stride % 32, 16) << depth;
+    EXPECT_EQ(copied_row_stride<double>(depth) % 16, 8) << depth;
+  }
+  EXPECT_THROW(copied_row_stride<float>(std::numeric_limits<Index>::max()), Error);
+}
+
+/// Whether `rows` locates elements (row, k) as they are expected, whichever rows it is asked for, and writes to no
+/// memory but theirs.
+template <class T>
+void expect_rows(const RowSource<T>& rows, Index row_count, Index depth,
+                 const std::function<T(Index row, Index k)>& expected) {
+  const Index stride = copied_row_stride<T>(depth);
+  for (Isa isa : test::supported_isas()) {
+    for (Index first : {Index{0}, Index{1}, row_count / 2, row_count - 1}) {
+      for (Index count : {Index{1}, Index{3}, row_count - first}) {
+        if (first + count > row_count) continue;
+        AlignedVector<T> copies(static_cast<std::size_t>(count * stride), T{77});
+        std::vector<const T*> list(static_cast<std::size_t>(count) + 1, copies.data());
+        rows.locate(isa, first, count, copies.data(), list.data());
+        EXPECT_EQ(list.back(), copies.data());
+        for (Index i = 0; i < count; ++i) {
+          const T* const row = list[static_cast<std::size_t>(i)];
+          const T* const copy = copies.data() + i * stride;
+          for (Index k = 0; k < depth; ++k) {
+            ASSERT_EQ(row[k], expected(first + i, k))
+                << to_string(isa) << ": row " << first + i << ", term " << k << ", of " << count << " from " << first;
+          }
+          for (Index k = depth; k < stride; ++k) ASSERT_EQ(copy[k], T{77}) << "behind row " << i;
+          ASSERT_TRUE(row == copy || copy[0] == T{77}) << "a row is copied and not used";
+        }
+      }
+    }
+  }
+}
+
+template <class T>
+class RowsOf : public testing::Test {};
+using Scalars = testing::Types<float, double>;
+TYPED_TEST_SUITE(RowsOf, Scalars);
+
+TYPED_TEST(RowsOf, MatricesAreReadWhereTheyLie) {
+  using T = TypeParam;
+  test::Random random(1);
+  const Tensor<T> in = random.map<T>({2, 6, 7, 5});
+  const Index pixels = in.shape().pixels();
+  const MatrixRows<T> matrix(in.data() + 1, 5);
+  expect_rows<T>(matrix, pixels, 3, [&](Index row, Index k) { return in.data()[row * 5 + 1 + k]; });
+  expect_rows<T>(RowsFrom<T>(matrix, 7), pixels - 7, 3,
+                 [&](Index row, Index k) { return in.data()[(7 + row) * 5 + 1 + k]; });
+}
+
+TYPED_TEST(RowsOf, NormalizedAreOfTheirImageOrOfThemselves) {
+  using T = TypeParam;
+  test::Random random(2);
+  const Tensor<T> in = random.map<T>({2, 3, 4, 19});
+  std::vector<Moments<T>> moments;
+  for (Index n = 0; n < 24; ++n) moments.push_back({static_cast<T>(random.uniform(-1, 1)), static_cast<T>(n + 2)});
+  for (Index each : {12, 1}) {
+    const Normalization<T> by{moments.data(), each, 0};
+    expect_rows<T>(NormalizedRows<T>(in.data(), 19, 18, by), 24, 18, [&](Index row, Index k) {
+      const Moments<T>& of_row = moments[static_cast<std::size_t>(row / each)];
+      return (in.data()[row * 19 + k] - of_row.mean) * of_row.rstd;
+    });
+  }
+}
+
+TYPED_TEST(RowsOf, TilesGoThroughTheirPixelsFirst) {
+  using T = TypeParam;
+  test::Random random(3);
+  const Tensor<T> in = random.map<T>({2, 6, 9, 5});
+  const Extent2D tile{2, 3};
+  expect_rows<T>(TiledPixels<T>(in, tile, 1), 2 * 6 * 9, 3, [&](Index row, Index k) {
+    const Index place = row / 6, ky = row % 6 / 3, kx = row % 3;  // of 3 × 3 tiles an image
+    return *(in.view().pixel(place / 9, place / 3 % 3 * 2 + ky, place % 3 * 3 + kx) + 1 + k);
+  });
+}
+
+// Of all channels, a row of a window is one run of memory; of some, or with gaps between pixels, it is not.
+TYPED_TEST(RowsOf, WindowsHaveZerosOutsideTheMap) {
+  using T = TypeParam;
+  test::Random random(4);
+  const Tensor<T> in = random.map<T>({2, 6, 7, 5});
+  const std::vector<Window> windows = {
+      {.kernel = 3, .stride = 2, .padding = 1},
+      {.kernel = {2, 4}, .stride = {1, 3}, .padding = {2, 3, 1, 4}},
+      {.kernel = 3, .stride = 1, .dilation = 2, .padding = 2},
+      {.kernel = {5, 2}, .stride = 1, .dilation = {1, 2}, .padding = 3},
+      {.kernel = {1, 3}, .stride = 1, .padding = {0, 9, 0, 9}},  // some see nothing of the map
+  };
+  for (const Window& window : windows) {
+    const Shape out = output_shape(in.shape(), window, 1);
+    for (Index first_channel : {0, 1}) {
+      const Index channels = first_channel == 0 ? 5 : 3;
+      const WindowRows<T> rows(in, window, out, first_channel, channels);
+      const Index depth = window.kernel.height * window.kernel.width * channels;
+      expect_rows<T>(rows, out.pixels(), depth, [&](Index row, Index k) {
+        const Index tap = k / channels;
+        const Index y = row / out.width % out.height * window.stride.height - window.padding.top +
+                        tap / window.kernel.width * window.dilation.height;
+        const Index x = row % out.width * window.stride.width - window.padding.left +
+                        tap % window.kernel.width * window.dilation.width;
+        const bool in_map = y >= 0 && y < 6 && x >= 0 && x < 7;
+        return in_map ? *(in.view().pixel(row / (out.width * out.height), y, x) + first_channel + k % channels) : T{0};
+      });
+    }
+  }
+}
+
+TYPED_TEST(RowsOf, NarrowerNumbersAreWidened) {
+  using T = TypeParam;
+  test::Random random(5);
+  std::vector<T> numbers(7 * 33);
+  random.fill(numbers.data(), numbers.data() + numbers.size(), -1, 1);
+  expect_rows<double>(detail::RowsAsDouble<T>(numbers.data(), 33), 7, 33, [&](Index row, Index k) {
+    return static_cast<double>(numbers[static_cast<std::size_t>(row * 33 + k)]);
+  });
+}
+
+}  // namespace
+}  // namespace plainnet::kernels
