@@ -16,6 +16,7 @@
 //   pieces(p, step, k)  16 bytes each from p[0] + k, p[step] + k, p[2 · step] + k, …
 //   load_part(p, n, rest), store_part(p, x, n)
 //                       AVX-512 only: the first n lanes and no other memory; `rest` in the other lanes
+//   look_up(table, x)   floats of AVX-512 only: of 16 numbers that which the low 4 bits of each lane of x say
 //   shift_bits(x)       floats only: the bits of each lane 23 places to the left, to make 2^n of n (vector_math.inl)
 
 #include <cstring>
@@ -208,6 +209,9 @@ struct Simd<float> {
     v = _mm512_mask_broadcast_f32x4(v, 0x00f0, _mm_loadu_ps(p[step] + k));
     v = _mm512_mask_broadcast_f32x4(v, 0x0f00, _mm_loadu_ps(p[2 * step] + k));
     return _mm512_mask_broadcast_f32x4(v, 0xf000, _mm_loadu_ps(p[3 * step] + k));
+  }
+  static Vector look_up(const float* table, Vector places) {
+    return _mm512_maskz_permutexvar_ps(__mmask16(-1), _mm512_castps_si512(places), load(table));
   }
   static Vector shift_bits(Vector x) {
     return _mm512_castsi512_ps(_mm512_maskz_slli_epi32(__mmask16(-1), _mm512_castps_si512(x), 23));
