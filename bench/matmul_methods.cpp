@@ -3,7 +3,8 @@
 //
 //   matmul_methods --benchmark_enable_random_interleaving --benchmark_repetitions=9
 //
-// Each first compares both results.
+// Each first compares both results. As in a network, weights come from memory: run after run takes another copy of
+// them, of 128 MB in all.
 
 #include <benchmark/benchmark.h>
 
@@ -16,6 +17,7 @@ using namespace plainnet;
 using kernels::MatmulMethod;
 
 constexpr double most_disagreement = 1e-4;
+constexpr Index all_weights = (128 << 20) / sizeof(float);
 
 struct Sizes {
   Index rows, depth, columns;
@@ -25,7 +27,9 @@ void time_product(benchmark::State& state, const Sizes& sizes, MatmulMethod meth
   const Index rows = sizes.rows, depth = sizes.depth, columns = sizes.columns;
   Linear<float> layer(depth, columns, true);
   fill_randomly(layer);
-  const auto packed = detail::pack_linear(layer, isa);
+  const std::vector<kernels::PackedMatrix<float>> copies(
+      static_cast<std::size_t>(std::max<Index>(1, all_weights / (depth * columns))), detail::pack_linear(layer, isa));
+  std::size_t turn = 0;
   const Tensor<float> in = probe_input<float>({1, 1, rows, depth});
   const kernels::MatrixRows<float> source(in.data(), depth);
   ThreadPool pool(1);
@@ -34,6 +38,7 @@ void time_product(benchmark::State& state, const Sizes& sizes, MatmulMethod meth
   };
   AlignedVector<float> scratch(std::max(scratch_size(MatmulMethod::direct), scratch_size(MatmulMethod::strassen)));
   const auto run = [&](Tensor<float>& out, MatmulMethod by) {
+    const auto& packed = copies[turn++ % copies.size()];
     kernels::multiply<float>(source, rows, packed, {}, out.data(), columns, scratch.data(), pool, by);
   };
   Tensor<float> out({1, 1, rows, columns}), expected({1, 1, rows, columns});

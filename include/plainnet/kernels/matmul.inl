@@ -82,7 +82,7 @@ struct Ahead {
 };
 
 /// sum(r, c) += row[r][k] · b(k, c) for k < count. With 14 rows there are more pointers than general registers; the
-/// compiler then fetches three of them again for every term, which the two load ports have room for.
+/// compiler then fetches some of them again for every term, which the load ports have room for.
 template <class T, Index rows>
 inline void add_row_products(const T* const (&row)[rows], Index count, const T* b, Ahead ahead,
                              typename Simd<T>::Vector (&sum)[rows][MatmulBlock<T>::vectors]) {
@@ -306,7 +306,7 @@ inline void pool_rows(const T* product, Index count, Index width, Index pool, T*
   }
 }
 
-/// Portions alike that `count` rows are packed in, at most `at_most` each, of whole units but for the last.
+/// Portions alike that `count` rows are located in, at most `at_most` each, of whole units but for the last.
 template <class T>
 inline Index portion_of(Index count, Index at_most, Index unit) {
   const Index most = at_most / unit * unit;

@@ -17,15 +17,17 @@ enum class MatmulMethod { direct, strassen };
 /// The faster one for images of `image_rows` rows each. It depends on the size of an image and not on how many there
 /// are, nor on the instruction set, and a row's partner is of its own image: so an image has its bits in every batch.
 ///
-/// Measured on Zen 5 (AVX-512, one thread, weights in memory; AVX2 and SSE2 alike), times faster by Strassen's:
+/// Times faster by Strassen's, one thread of Zen 5 with AVX-512, bench/matmul_methods in three hours of a shared
+/// machine (AVX2 1.03 to 1.07 for all of them, SSE2 1.09 to 1.14):
 ///
 ///   rows, depth, columns
-///   3136, 512, 1024    1.11        196, 2048, 512     1.08
-///   784, 1024, 2048    1.10        784, 512, 512      1.04
-///   196, 2048, 4096    1.09        256, 1536, 768     1.04
-///   196, 2048, 2048    1.08        784, 1024, 256     1.00
-///   196, 1024, 1024    1.05        196, 768, 3072     0.98 (halves of 256 and 128 terms)
-///   196, 512, 2048     1.04        3136, 128, 512     0.89 (halves of 64 terms)
+///   196, 2048, 4096    1.11 to 1.12        3136, 512, 1024    1.00 to 1.05
+///   196, 2048, 2048    1.09 to 1.11        196, 512, 2048     1.02
+///   784, 1024, 2048    1.07 to 1.10        784, 512, 512      0.97 to 1.03
+///   196, 1024, 1024    1.05 to 1.09        256, 1536, 768     0.95 to 1.02
+///   196, 2048, 512     1.02 to 1.10        784, 512, 128      0.94 (not chosen)
+///
+/// vanillanet_5 takes 1.01 to 1.02 of the time where depths of 512 are left out, convformer_b36 1.02.
 template <class T>
 MatmulMethod matmul_method(Index image_rows, Index depth, Index columns) {
   const bool is_faster = image_rows >= 112 && columns >= 512;

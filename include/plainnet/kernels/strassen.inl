@@ -251,14 +251,13 @@ struct StrassenMethod {
     T* const sums = product + (count + block_rows - 1) / block_rows * block_rows * width;
     multiply_pairs<T>(pairs, count / 2, b.depth, b.panels + first_column * b.depth, b.panels + next * width * b.depth,
                       b.bias ? b.bias + first_column : nullptr, product, sums);
-    if (epilogue.pool == 1) {
-      BlockResult<T> result(epilogue, nullptr, out, out_stride);
-      result.move_down(portion.begin);
-      result.move_right(first_column);
-      finish_rows<T>(product, count, result);
+    BlockResult<T> result(epilogue, nullptr, out, out_stride);
+    result.move_down(portion.begin / epilogue.pool);
+    result.move_right(first_column);
+    if (epilogue.pool > 1 || result.is_plain()) {
+      pool_rows<T>(product, count, width, epilogue.pool, result.out, out_stride, width);
     } else {
-      pool_rows<T>(product, count, width, epilogue.pool,
-                   out + portion.begin / epilogue.pool * out_stride + first_column, out_stride, width);
+      finish_rows<T>(product, count, result);
     }
   }
 };
