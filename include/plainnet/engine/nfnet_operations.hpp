@@ -65,8 +65,8 @@ struct SqueezeExciteOperation final : Operation<T> {
     T* const gates = hidden + batch * fc1.columns;  // (N, C)
     T* const rest = gates + batch * channels;
     kernels::global_mean<T>(in, {means, {batch, 1, 1, channels}}, fc1.isa, pool);
-    kernels::multiply<T>(kernels::MatrixRows<T>(means, channels), batch, fc1,
-                         {.activation = kernels::Activation::relu}, hidden, fc1.columns, rest, pool);
+    kernels::multiply<T>(kernels::MatrixRows<T>(means, channels), batch, fc1, {.activation = kernels::Activation::relu},
+                         hidden, fc1.columns, rest, pool);
     kernels::multiply<T>(kernels::MatrixRows<T>(hidden, fc1.columns), batch, fc2,
                          {.activation = kernels::Activation::sigmoid}, gates, channels, rest, pool);
     kernels::add_gated<T>(in, gates, gain, residual, out, fc1.isa, pool);

@@ -5,6 +5,7 @@
 #include <type_traits>
 
 #include "plainnet/core/aligned.hpp"
+#include "plainnet/core/range.hpp"
 #include "plainnet/kernels/dispatch.hpp"
 #include "plainnet/kernels/rows.hpp"
 #include "plainnet/kernels/simd.hpp"

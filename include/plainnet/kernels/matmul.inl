@@ -159,15 +159,16 @@ __attribute__((noinline)) void multiply_block(const Left& left, const T* b, cons
       }
     }
     const bool is_last = end == depth;
-    const bool is_result = is_last && result.is_plain();
-    T* out = result.out;
+    if (is_last) {
 #pragma GCC unroll 2
-    for (Index v = 0; is_last && v < vectors; ++v) {
-      const V bias = result.bias ? S::load(result.bias + v * S::lanes) : S::broadcast(T{0});
+      for (Index v = 0; v < vectors; ++v) {
+        const V bias = result.bias ? S::load(result.bias + v * S::lanes) : S::broadcast(T{0});
 #pragma GCC unroll 16
-      for (Index r = 0; r < rows; ++r) sum[r][v] = S::add(bias, sum[r][v]);
+        for (Index r = 0; r < rows; ++r) sum[r][v] = S::add(bias, sum[r][v]);
+      }
     }
-    if (is_result) {
+    if (is_last && result.is_plain()) {
+      T* out = result.out;
 #pragma GCC unroll 16
       for (Index r = 0; r < rows; ++r, out += result.stride) {
 #pragma GCC unroll 2

@@ -36,7 +36,7 @@ struct StrassenTerm {
 };
 
 inline constexpr Index strassen_terms = 7;
-inline constexpr StrassenTerm strassen[strassen_terms] = {
+inline constexpr StrassenTerm strassen_products[strassen_terms] = {
     {{1, 0, 0, 1}, {1, 0, 0, 1}, {1, 0, 0, 1}},   // M1
     {{0, 0, 1, 1}, {1, 0, 0, 0}, {0, 0, 1, -1}},  // M2
     {{1, 0, 0, 0}, {0, 1, 0, -1}, {0, 1, 0, 1}},  // M3

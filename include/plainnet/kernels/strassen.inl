@@ -26,7 +26,7 @@ template <class T>
 inline void sum_row_quarters(const T* const (&quarters)[4], T* out, Index step) {
   using S = Simd<T>;
   for (Index term = 0; term < strassen_terms; ++term, out += step) {
-    const StrassenFactor<T> factor(quarters, strassen[term].a);
+    const StrassenFactor<T> factor(quarters, strassen_products[term].a);
     const typename S::Vector sign = S::broadcast(factor.sign);
     for (Index i = 0; i < strassen_half; i += S::lanes) {
       const typename S::Vector x = S::load(factor.first + i);
@@ -103,7 +103,7 @@ inline void add_strassen_block(const T* row_sums, const StrassenWeights<T>& weig
   constexpr Index vectors = MatmulBlock<T>::vectors;
   constexpr Index columns = MatmulBlock<T>::columns;
   for (Index term = 0; term < strassen_terms; ++term, row_sums += rows * strassen_sum_stride) {
-    const StrassenFactor<T> b(weights.quarters, strassen[term].b);
+    const StrassenFactor<T> b(weights.quarters, strassen_products[term].b);
     T* const kept = weights.sums + term * strassen_half * columns;
     const RowSums<T> left{row_sums, ahead[term]};
     V sum[rows][vectors];
@@ -119,7 +119,7 @@ inline void add_strassen_block(const T* row_sums, const StrassenWeights<T>& weig
       left.template add_products<rows, false>(factor, nullptr, sum);
     }
     for (Index quarter = 0; quarter < 4; ++quarter) {
-      const int coefficient = strassen[term].c[quarter];
+      const int coefficient = strassen_products[term].c[quarter];
       if (coefficient == 0) continue;
       const V sign = S::broadcast(static_cast<T>(coefficient));
       T* out = c + quarter * columns;
