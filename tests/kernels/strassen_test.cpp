@@ -205,6 +205,7 @@ TYPED_TEST(StrassenOf, KeepsTheLargestOfRowsThatArePooled) {
     const AlignedVector<T> all = product.run(packed, {}, one);
     for (Index pool : {2, 3, 4}) {
       const AlignedVector<T> out = product.run(packed, {.pool = pool}, one);
+      ASSERT_EQ(product.run(packed, {.activation = Activation::relu, .pool = pool}, one), out) << "without activation";
       for (Index i = 0; i < 420 / pool * 64; ++i) {
         T largest = -std::numeric_limits<T>::infinity();
         for (Index r = 0; r < pool; ++r)
