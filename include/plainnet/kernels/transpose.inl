@@ -51,7 +51,7 @@ inline void transpose_row_vector(const T* data, Index stride, Index count, Index
 template <class T>
 inline void transpose(const T* data, Index stride, Index rows, Index columns, T* out, Index out_stride) {
   constexpr Index lanes = Simd<T>::lanes;
-  for (Index r = 0; r < rows; r += lanes) {
+  for (Index r = 0; columns > 0 && r < rows; r += lanes) {
     // The last vector may cover rows of the one before: it writes the same there.
     const Index first = r + lanes <= rows || rows < lanes ? r : rows - lanes;
     const Index count = rows < lanes ? rows : lanes;
