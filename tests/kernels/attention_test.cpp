@@ -69,9 +69,10 @@ TYPED_TEST(AttentionOf, IsTheSoftmaxWeightedMeanOfValues) {
     Index batch, height, width, heads, dim;
     double size;
   };
-  for (const Row& row :
-       {Row{1, 1, 1, 1, 1, 1}, Row{3, 3, 5, 2, 32, 1}, Row{2, 7, 7, 3, 32, 1}, Row{1, 3, 11, 1, 5, 2},
-        Row{2, 4, 8, 2, 16, 1}, Row{1, 5, 13, 2, 37, 0.5}, Row{1, 18, 17, 1, 8, 1}, Row{1, 4, 5, 2, 3, 20}}) {
+  // The last two have more tokens, and more values of a head, than rows are located at a time.
+  for (const Row& row : {Row{1, 1, 1, 1, 1, 1}, Row{3, 3, 5, 2, 32, 1}, Row{2, 7, 7, 3, 32, 1}, Row{1, 3, 11, 1, 5, 2},
+                         Row{2, 4, 8, 2, 16, 1}, Row{1, 5, 13, 2, 37, 0.5}, Row{1, 18, 17, 1, 8, 1},
+                         Row{1, 4, 5, 2, 3, 20}, Row{1, 19, 18, 1, 3, 1}, Row{1, 2, 3, 1, 341, 0.2}}) {
     const Tensor<T> qkv = random.map<T>(
         {.batch = row.batch, .height = row.height, .width = row.width, .channels = 3 * row.heads * row.dim}, -row.size,
         row.size);
