@@ -65,6 +65,7 @@ inline void transform_input(const T* const* pixels, Index channel, Index part, T
   using S = Simd<T>;
   using V = typename S::Vector;
   V columns[side][side];
+#pragma GCC unroll 6
   for (Index j = 0; j < side; ++j) {
     V x[side];
 #pragma GCC unroll 6
@@ -73,6 +74,7 @@ inline void transform_input(const T* const* pixels, Index channel, Index part, T
 #pragma GCC unroll 6
     for (Index i = 0; i < side; ++i) columns[i][j] = x[i];
   }
+#pragma GCC unroll 6
   for (Index i = 0; i < side; ++i) {
     winograd_input<T>(columns[i]);
 #pragma GCC unroll 6
@@ -88,6 +90,7 @@ inline void transform_output(const T* sums, Index stride, typename Simd<T>::Vect
   using V = typename S::Vector;
   constexpr Index tile = side - 2;
   V rows[tile][side];
+#pragma GCC unroll 6
   for (Index j = 0; j < side; ++j) {
     V x[side];
 #pragma GCC unroll 6
@@ -96,12 +99,33 @@ inline void transform_output(const T* sums, Index stride, typename Simd<T>::Vect
 #pragma GCC unroll 4
     for (Index i = 0; i < tile; ++i) rows[i][j] = x[i];
   }
+#pragma GCC unroll 4
   for (Index i = 0; i < tile; ++i) {
     winograd_output<T>(rows[i]);
 #pragma GCC unroll 4
     for (Index j = 0; j < tile; ++j) values[i * tile + j] = S::add(bias, rows[i][j]);
   }
 }
+
+/// Where a tile's first output is; from tile to tile without a division.
+struct TilePlace {
+  Index n, y, x;
+
+  static TilePlace of(Index i, const Shape& out, Index tile) {
+    const Index across = (out.width + tile - 1) / tile;
+    const Index down = (out.height + tile - 1) / tile;
+    return {i / (across * down), i / across % down * tile, i % across * tile};
+  }
+  void move_on(const Shape& out, Index tile) {
+    x += tile;
+    if (x < out.width) return;
+    x = 0;
+    y += tile;
+    if (y < out.height) return;
+    y = 0;
+    ++n;
+  }
+};
 
 /// Tiles `tiles` of one group, few enough for the caches.
 template <class T, Index side>
@@ -123,28 +147,29 @@ struct WinogradPortion {
   Index input_stride() const { return tiles.size() * input_row() + winograd_gap<T>; }
   Index sum_stride() const { return (tiles.size() + MatmulBlock<T>::rows) * columns + winograd_gap<T>; }
 
-  /// Image, row and column of tile i's first output.
-  void locate(Index i, Index& n, Index& y, Index& x) const {
-    const Index across = (out.shape().width + tile - 1) / tile;
-    const Index down = (out.shape().height + tile - 1) / tile;
-    n = i / (across * down);
-    y = i / across % down * tile;
-    x = i % across * tile;
+  /// The pixels that a tile sees; zeros outside the map.
+  void locate(const TilePlace& place, const T* (&pixels)[positions]) const {
+    const Shape& shape = in.shape();
+    const Index first_y = place.y - packed.padding.top;
+    const Index first_x = place.x - packed.padding.left;
+    for (Index i = 0; i < side; ++i) {
+      const bool has_row = first_y + i >= 0 && first_y + i < shape.height;
+      const T* const row = in.pixel(place.n, has_row ? first_y + i : 0, 0);
+#pragma GCC unroll 6
+      for (Index j = 0; j < side; ++j) {
+        const Index x = first_x + j;
+        const T* const pixel = has_row && x >= 0 && x < shape.width ? row + x * shape.channels : packed.zeros.data();
+        pixels[i * side + j] = pixel + group * packed.group_in();
+      }
+    }
   }
 
   void transform_inputs() const {
-    const Shape& shape = in.shape();
-    for (Index i = tiles.begin; i < tiles.end; ++i) {
-      Index n, first_y, first_x;
-      locate(i, n, first_y, first_x);
-      const T* pixels[positions];
-      for (Index position = 0; position < positions; ++position) {
-        const Index y = first_y - packed.padding.top + position / side;
-        const Index x = first_x - packed.padding.left + position % side;
-        const bool in_map = y >= 0 && y < shape.height && x >= 0 && x < shape.width;
-        pixels[position] = (in_map ? in.pixel(n, y, x) : packed.zeros.data()) + group * packed.group_in();
-      }
-      T* const to = inputs + (i - tiles.begin) * input_row();
+    const T* pixels[positions];
+    T* to = inputs;
+    TilePlace place = TilePlace::of(tiles.begin, out.shape(), tile);
+    for (Index i = tiles.begin; i < tiles.end; ++i, place.move_on(out.shape(), tile), to += input_row()) {
+      locate(place, pixels);
       for (Index c = 0; c < packed.group_in(); c += lanes) {
         const Index part = packed.group_in() - c < lanes ? packed.group_in() - c : lanes;
         transform_input<T, side>(pixels, c, part, to + c, input_stride());
@@ -174,32 +199,64 @@ struct WinogradPortion {
     }
   }
 
-  /// The results of `part` channels from `channel` of the map on.
-  void transform_sums(const T* from, Index channel, Index part, typename Simd<T>::Vector bias,
-                      const Epilogue<T>& epilogue) const {
-    using S = Simd<T>;
-    using V = typename S::Vector;
-    const Shape& shape = out.shape();
-    for (Index i = tiles.begin; i < tiles.end; ++i, from += columns) {
-      V values[tile * tile];
-      transform_output<T, side>(from, sum_stride(), bias, values);
-      if (epilogue.activation != Activation::none) {
-        activate<T>(values, tile * tile, epilogue.activation, epilogue.slope);
+  using Vector = typename Simd<T>::Vector;
+  /// A tile's outputs of a panel: (vector of channels, row and column).
+  using TileValues = Vector[MatmulBlock<T>::vectors][tile * tile];
+
+  /// All of them, to the pixel at `first` and its neighbours.
+  static void store_whole(const TileValues& values, T* first, const Shape& shape) {
+#pragma GCC unroll 4
+    for (Index y = 0; y < tile; ++y, first += shape.width * shape.channels) {
+      T* to = first;
+#pragma GCC unroll 4
+      for (Index x = 0; x < tile; ++x, to += shape.channels) {
+#pragma GCC unroll 2
+        for (Index v = 0; v < MatmulBlock<T>::vectors; ++v) Simd<T>::store(to + v * lanes, values[v][y * tile + x]);
       }
-      Index n, first_y, first_x;
-      locate(i, n, first_y, first_x);
-      for (Index y = 0; y < tile && first_y + y < shape.height; ++y) {
-        for (Index x = 0; x < tile && first_x + x < shape.width; ++x) {
-          const Index row = (n * shape.height + first_y + y) * shape.width + first_x + x;
-          V value = values[y * tile + x];
+    }
+  }
+
+  /// Those inside the map, plus the residual: `count` channels from `channel` on.
+  void store_part_of(const TileValues& values, const TilePlace& place, Index channel, Index count,
+                     const Epilogue<T>& epilogue) const {
+    using S = Simd<T>;
+    const Shape& shape = out.shape();
+    for (Index y = 0; y < tile && place.y + y < shape.height; ++y) {
+      for (Index x = 0; x < tile && place.x + x < shape.width; ++x) {
+        const Index row = (place.n * shape.height + place.y + y) * shape.width + place.x + x;
+        for (Index first = 0; first < count; first += lanes) {
+          const Index c = channel + first;
+          const Index part = count - first < lanes ? count - first : lanes;
+          Vector value = values[first / lanes][y * tile + x];
           if (epilogue.residual) {
-            const V term = load_part<T>(epilogue.residual + row * epilogue.residual_stride + channel, part);
-            const V scale =
-                epilogue.residual_scale ? load_part<T>(epilogue.residual_scale + channel, part) : S::broadcast(T{1});
+            const Vector term = load_part<T>(epilogue.residual + row * epilogue.residual_stride + c, part);
+            const Vector scale =
+                epilogue.residual_scale ? load_part<T>(epilogue.residual_scale + c, part) : S::broadcast(T{1});
             value = S::fma(scale, term, value);
           }
-          store_part<T>(out.data() + row * shape.channels + channel, value, part);
+          store_part<T>(out.data() + row * shape.channels + c, value, part);
         }
+      }
+    }
+  }
+
+  /// The sums of a panel become its outputs, `count` channels of the map from `channel` on.
+  void transform_sums(const T* bias, Index channel, Index count, const Epilogue<T>& epilogue) const {
+    const Shape& shape = out.shape();
+    const Index vectors = (count + lanes - 1) / lanes;
+    const bool is_plain = count == columns && !epilogue.residual;
+    const T* from = sums;
+    TilePlace place = TilePlace::of(tiles.begin, shape, tile);
+    for (Index i = tiles.begin; i < tiles.end; ++i, from += columns, place.move_on(shape, tile)) {
+      TileValues values;
+      for (Index v = 0; v < vectors; ++v)
+        transform_output<T, side>(from + v * lanes, sum_stride(), Simd<T>::load(bias + v * lanes), values[v]);
+      if (epilogue.activation != Activation::none)
+        activate<T>(&values[0][0], vectors * tile * tile, epilogue.activation, epilogue.slope);
+      if (is_plain && place.y + tile <= shape.height && place.x + tile <= shape.width) {
+        store_whole(values, out.pixel(place.n, place.y, place.x) + channel, shape);
+      } else {
+        store_part_of(values, place, channel, count, epilogue);
       }
     }
   }
@@ -215,12 +272,10 @@ struct WinogradPortion {
     for (Index panel = 0; panel < panels; ++panel) {
       const Index global = group * panels + panel;
       multiply_panel(rows, packed.weights.data() + global * panel_size);
-      for (Index v = 0; v < columns; v += lanes) {
-        const Index left = packed.group_out() - panel * columns - v;
-        if (left <= 0) break;
-        transform_sums(sums + v, group * packed.group_out() + panel * columns + v, left < lanes ? left : lanes,
-                       Simd<T>::load(packed.bias.data() + global * columns + v), epilogue);
-      }
+      const Index first = panel * columns;
+      const Index left = packed.group_out() - first;
+      transform_sums(packed.bias.data() + global * columns, group * packed.group_out() + first,
+                     left < columns ? left : columns, epilogue);
     }
   }
 };
