@@ -28,18 +28,28 @@ inline void exponentiate_columns(T* scores, Index tokens, T* inverse) {
   using S = Simd<T>;
   using V = typename S::Vector;
   constexpr Index columns = MatmulBlock<T>::columns;
-  for (Index c = 0; c < columns; c += S::lanes) {
-    V largest = S::load(scores + c);
-    for (Index t = 1; t < tokens; ++t) largest = S::at_least(largest, S::load(scores + t * columns + c));
-    V sum = S::broadcast(T{0});
-    for (Index t = 0; t < tokens; ++t) {
-      T* const place = scores + t * columns + c;
-      const V p = exponential<T>(S::sub(S::load(place), largest));
-      S::store(place, p);
-      sum = S::add(sum, p);
-    }
-    S::store(inverse + c, S::div(S::broadcast(T{1}), sum));
+  constexpr Index vectors = MatmulBlock<T>::vectors;
+  V largest[vectors], sum[vectors];
+#pragma GCC unroll 2
+  for (Index v = 0; v < vectors; ++v) {
+    largest[v] = S::load(scores + v * S::lanes);
+    sum[v] = S::broadcast(T{0});
   }
+  for (Index t = 1; t < tokens; ++t) {
+#pragma GCC unroll 2
+    for (Index v = 0; v < vectors; ++v)
+      largest[v] = S::at_least(largest[v], S::load(scores + t * columns + v * S::lanes));
+  }
+  for (Index t = 0; t < tokens; ++t, scores += columns) {
+#pragma GCC unroll 2
+    for (Index v = 0; v < vectors; ++v) {
+      const V p = exponential<T>(S::sub(S::load(scores + v * S::lanes), largest[v]));
+      S::store(scores + v * S::lanes, p);
+      sum[v] = S::add(sum[v], p);
+    }
+  }
+#pragma GCC unroll 2
+  for (Index v = 0; v < vectors; ++v) S::store(inverse + v * S::lanes, S::div(S::broadcast(T{1}), sum[v]));
 }
 
 /// Blocks of queries, numbered (image, head, block).
