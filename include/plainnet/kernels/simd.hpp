@@ -197,9 +197,7 @@ struct Simd<float> {
   static Vector at_least(Vector low, Vector x) { return _mm512_maskz_max_ps(__mmask16(-1), low, x); }
   static Vector at_most(Vector high, Vector x) { return _mm512_maskz_min_ps(__mmask16(-1), high, x); }
   static Vector relu(Vector x) { return at_least(_mm512_setzero_ps(), x); }
-  static Vector larger(Vector a, Vector b) {
-    return _mm512_mask_mov_ps(a, _mm512_cmp_ps_mask(a, b, _CMP_NGT_UQ) & _mm512_cmp_ps_mask(a, a, _CMP_ORD_Q), b);
-  }
+  static Vector larger(Vector a, Vector b) { return _mm512_mask_max_ps(a, _mm512_cmp_ps_mask(a, a, _CMP_ORD_Q), a, b); }
   static Vector low(Vector a, Vector b) { return _mm512_maskz_unpacklo_ps(__mmask16(-1), a, b); }
   static Vector high(Vector a, Vector b) { return _mm512_maskz_unpackhi_ps(__mmask16(-1), a, b); }
   static Vector low_pairs(Vector a, Vector b) { return _mm512_maskz_shuffle_ps(__mmask16(-1), a, b, 0x44); }
@@ -242,9 +240,7 @@ struct Simd<double> {
   static Vector at_least(Vector low, Vector x) { return _mm512_maskz_max_pd(__mmask8(-1), low, x); }
   static Vector at_most(Vector high, Vector x) { return _mm512_maskz_min_pd(__mmask8(-1), high, x); }
   static Vector relu(Vector x) { return at_least(_mm512_setzero_pd(), x); }
-  static Vector larger(Vector a, Vector b) {
-    return _mm512_mask_mov_pd(a, _mm512_cmp_pd_mask(a, b, _CMP_NGT_UQ) & _mm512_cmp_pd_mask(a, a, _CMP_ORD_Q), b);
-  }
+  static Vector larger(Vector a, Vector b) { return _mm512_mask_max_pd(a, _mm512_cmp_pd_mask(a, a, _CMP_ORD_Q), a, b); }
   static Vector low(Vector a, Vector b) { return _mm512_maskz_unpacklo_pd(__mmask8(-1), a, b); }
   static Vector high(Vector a, Vector b) { return _mm512_maskz_unpackhi_pd(__mmask8(-1), a, b); }
   static Vector pieces(const double* const* p, Index step, Index k) {

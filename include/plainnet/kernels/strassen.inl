@@ -21,16 +21,31 @@ struct StrassenFactor {
   }
 };
 
+/// The sum of quarters that is the first factor of a product.
+template <class T>
+inline typename Simd<T>::Vector sum_of_quarters(const typename Simd<T>::Vector (&x)[4], const int (&coefficients)[4]) {
+  using S = Simd<T>;
+  typename S::Vector sum = S::broadcast(T{0});
+#pragma GCC unroll 4
+  for (Index i = 0; i < 4; ++i) {
+    if (coefficients[i] > 0) sum = S::add(sum, x[i]);
+    if (coefficients[i] < 0) sum = S::sub(sum, x[i]);
+  }
+  return sum;
+}
+
 /// The sums of a portion of terms of two rows, for product after product at out, out + step, …
 template <class T>
 inline void sum_row_quarters(const T* const (&quarters)[4], T* out, Index step) {
   using S = Simd<T>;
-  for (Index term = 0; term < strassen_terms; ++term, out += step) {
-    const StrassenFactor<T> factor(quarters, strassen_products[term].a);
-    const typename S::Vector sign = S::broadcast(factor.sign);
-    for (Index i = 0; i < strassen_half; i += S::lanes) {
-      const typename S::Vector x = S::load(factor.first + i);
-      S::store(out + i, factor.second ? S::fma(sign, S::load(factor.second + i), x) : x);
+  using V = typename S::Vector;
+  for (Index i = 0; i < strassen_half; i += S::lanes) {
+    V x[4];
+#pragma GCC unroll 4
+    for (Index quarter = 0; quarter < 4; ++quarter) x[quarter] = S::load(quarters[quarter] + i);
+#pragma GCC unroll 7
+    for (Index term = 0; term < strassen_terms; ++term) {
+      S::store(out + term * step + i, sum_of_quarters<T>(x, strassen_products[term].a));
     }
   }
 }
