@@ -40,9 +40,9 @@ enum class ConvolutionMethod {
 ///
 /// Below 20×20 the 4×4 tiles are not taken although some would be faster: their transformed weights pass through memory
 /// for few pixels, and the stages with such maps hold most weights (4×4 everywhere would add 184 MB to dm_nfnet_f0's
-/// 286, this rule adds 58). From 16×16 on, it takes 0.98 of the time on one thread of Zen 5, 0.99 on two, and 86 MB
-/// more. Tiles of four rows and two columns were tried there too: 0.85 of a 16×16 layer's time, 0.87 to 0.89 at 14×14,
-/// 1.46 at 8×8; 35 MB more, for which a process with dm_nfnet_f0 would need 410.
+/// 286, this rule adds 58). With 4×4 from 16×16 on, dm_nfnet_f0 takes 0.98 of the time on one thread of Zen 5, 0.99 on
+/// two, and 86 MB more. Tiles of four rows and two columns take 0.85 of a 16×16 layer's time, 0.87 to 0.89 at 14×14 and
+/// 1.46 at 8×8, on one thread; left out, since dm_nfnet_f0 would have 35 MB more.
 inline ConvolutionMethod convolution_method(const Window& window, Index height, Index width, Index group_in,
                                             Index group_out) {
   const bool fits = window.kernel == Extent2D{3} && window.stride == Extent2D{1} && window.dilation == Extent2D{1};

@@ -27,9 +27,9 @@ enum class MatmulMethod { direct, strassen };
 ///   196, 1024, 1024    1.05 to 1.09        256, 1536, 768     0.95 to 1.02
 ///   196, 2048, 512     1.02 to 1.10        784, 512, 128      0.94 (not chosen)
 ///
-/// vanillanet_5 takes 1.01 to 1.02 of the time where depths of 512 are left out, convformer_b36 1.02; dm_nfnet_f0 the
-/// same where fewer columns than 1024 are. An image of an odd number of rows has one without a partner and is
-/// multiplied directly (19×19 of vanillanet_13_x1_5_ada_pool).
+/// vanillanet_5 takes 1.01 to 1.02 of the time where depths of 512 are left out, convformer_b36 1.02; dm_nfnet_f0 takes
+/// the same without products of fewer than 1024 columns. In an image of an odd number of rows one has no partner, so it
+/// is multiplied directly (19×19 of vanillanet_13_x1_5_ada_pool).
 template <class T>
 MatmulMethod matmul_method(Index image_rows, Index depth, Index columns) {
   const bool is_faster = image_rows >= 112 && columns >= 512;

@@ -1,6 +1,6 @@
 // Body of strassen.hpp, compiled once for every instruction set (for_each_isa.hpp; shared_matmul.hpp includes it).
 
-/// first + sign · second, or `first` alone: a factor of one of the products.
+/// first + sign · second, or `first` alone: the factor of weights in one of the products.
 template <class T>
 struct StrassenFactor {
   const T* first = nullptr;
