@@ -97,7 +97,7 @@ struct LinearOperation final : Operation<T> {
     T* const rest = scratch + detail::normalization_scratch(normalize, in.shape());
     detail::with_rows(normalize, in, scratch, packed.isa, pool, [&](const kernels::RowSource<T>& rows) {
       kernels::multiply<T>(rows, out.shape().pixels(), packed, epilogue, out.data(), packed.columns, rest, pool,
-                           method(in.shape()));
+                           method(in.shape()), in.shape().height * in.shape().width);
     });
   }
 

@@ -146,8 +146,10 @@ struct PackedConvolution {
   /// How it is multiplied where its result is `out`.
   MatmulMethod method(const Shape& out) const {
     if (!window.is_pointwise()) return MatmulMethod::direct;
-    return matmul_method<T>(out.height * out.width * pool.height * pool.width, depth(), group_out());
+    return matmul_method<T>(image_rows(out), depth(), group_out());
   }
+  /// Pixels of an image that become a row each.
+  Index image_rows(const Shape& out) const { return out.height * out.width * pool.height * pool.width; }
 
   /// Elements of scratch memory for each thread.
   Index scratch(const Shape& out) const { return reads_in_place() ? 0 : multiply_scratch<T>(depth(), method(out)); }
@@ -220,10 +222,12 @@ void convolve(TensorView<const T> in, const PackedConvolution<T>& packed, const 
     if (area > 1) {
       part.pool = area;
       const TiledPixels<T> pixels(in, packed.pool, group * group_in);
-      multiply<T>(pixels, rows * area, weights, part, first_output, packed.out_channels, scratch, pool, method);
+      multiply<T>(pixels, rows * area, weights, part, first_output, packed.out_channels, scratch, pool, method,
+                  packed.image_rows(out.shape()));
     } else if (packed.window.is_pointwise()) {
       const MatrixRows<T> pixels{in.data() + group * group_in, packed.in_channels};
-      multiply<T>(pixels, rows, weights, part, first_output, packed.out_channels, scratch, pool, method);
+      multiply<T>(pixels, rows, weights, part, first_output, packed.out_channels, scratch, pool, method,
+                  packed.image_rows(out.shape()));
     } else {
       const WindowRows<T> patches{in, padded_for(in.shape(), packed.window), out.shape(), group * group_in, group_in};
       multiply<T>(patches, rows, weights, part, first_output, packed.out_channels, scratch, pool);

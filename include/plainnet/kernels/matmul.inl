@@ -233,34 +233,46 @@ inline void multiply_whole_block(Index height, const Left& left, const T* b, con
   }
 }
 
+/// The first `count` columns of a block's row, and zeros.
+template <class T>
+inline void load_columns(const T* row, Index count, T* to) {
+  using S = Simd<T>;
+  for (Index c = 0; c < MatmulBlock<T>::columns; c += S::lanes) {
+    const Index left = count - c;
+    S::store(to + c, left <= 0 ? S::broadcast(T{0}) : load_part<T>(row + c, left < S::lanes ? left : S::lanes));
+  }
+}
+
 /// A block that reaches over the last row or column: computed whole beside the result, of which a part is copied.
 template <class T, class Left>
 inline void multiply_partial_block(Index height, const Left& left, const T* b, const BlockResult<T>& result,
                                    Index valid_rows, Index valid_columns) {
+  using S = Simd<T>;
+  constexpr Index rows = MatmulBlock<T>::rows;
   constexpr Index columns = MatmulBlock<T>::columns;
-  alignas(64) T whole[MatmulBlock<T>::rows * columns];
-  alignas(64) T residual[MatmulBlock<T>::rows * columns];
+  alignas(64) T whole[rows * columns];
+  alignas(64) T residual[rows * columns];
   alignas(64) T scale[columns];
   BlockResult<T> beside = result;
   beside.out = whole;
   beside.stride = columns;
   if (result.residual) {
     for (Index r = 0; r < height; ++r) {
-      for (Index c = 0; c < columns; ++c) {
-        const bool inside = r < valid_rows && c < valid_columns;
-        residual[r * columns + c] = inside ? result.residual[r * result.residual_stride + c] : T{0};
-      }
+      const Index wanted = r < valid_rows ? r : 0;
+      load_columns<T>(result.residual + wanted * result.residual_stride, valid_columns, residual + r * columns);
     }
     beside.residual = residual;
     beside.residual_stride = columns;
   }
   if (result.residual_scale) {
-    for (Index c = 0; c < columns; ++c) scale[c] = c < valid_columns ? result.residual_scale[c] : T{0};
+    load_columns<T>(result.residual_scale, valid_columns, scale);
     beside.residual_scale = scale;
   }
   multiply_whole_block<T>(height, left, b, beside);
   for (Index r = 0; r < valid_rows; ++r) {
-    for (Index c = 0; c < valid_columns; ++c) result.out[r * result.stride + c] = whole[r * columns + c];
+    for (Index c = 0; c < valid_columns; c += S::lanes)
+      store_part<T>(result.out + r * result.stride + c, S::load(whole + r * columns + c),
+                    valid_columns - c < S::lanes ? valid_columns - c : S::lanes);
   }
 }
 

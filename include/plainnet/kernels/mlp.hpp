@@ -8,19 +8,6 @@
 
 namespace plainnet::kernels {
 
-/// Rows of another source, from row `begin` on.
-template <class T>
-struct RowsFrom final : RowSource<T> {
-  const RowSource<T>& rows;
-  Index begin;
-
-  RowsFrom(const RowSource<T>& rows_, Index begin_) : rows(rows_), begin(begin_) {}
-
-  void locate(Isa isa, Index first, Index count, T* copies, const T** list) const override {
-    rows.locate(isa, begin + first, count, copies, list);
-  }
-};
-
 /// What the layers of an MLP are, and how many rows of how many images pass through them.
 template <class T>
 struct MlpSizes {
@@ -75,9 +62,10 @@ void mlp(const RowSource<T>& rows, const MlpSizes<T>& sizes, const PackedView<T>
   const Epilogue<T> between{.activation = activation};
   if (!sizes.is_fused(pool.size())) {
     T* const rest = scratch + row_count * stride;
-    multiply<T>(rows, row_count, first, between, scratch, stride, rest, pool, sizes.first_method());
+    multiply<T>(rows, row_count, first, between, scratch, stride, rest, pool, sizes.first_method(), sizes.image_rows);
     const MatrixRows<T> hidden(scratch, stride);
-    return multiply<T>(hidden, row_count, second, epilogue, out, out_stride, rest, pool, sizes.second_method());
+    return multiply<T>(hidden, row_count, second, epilogue, out, out_stride, rest, pool, sizes.second_method(),
+                       sizes.image_rows);
   }
   const Index at_once = sizes.rows_at_once();
   const Index scratch_size = sizes.scratch(pool.size()) / pool.size();

@@ -45,4 +45,17 @@ struct MatrixRows final : RowSource<T> {
   }
 };
 
+/// Rows of another source, from row `begin` on.
+template <class T>
+struct RowsFrom final : RowSource<T> {
+  const RowSource<T>& rows;
+  Index begin;
+
+  RowsFrom(const RowSource<T>& rows_, Index begin_) : rows(rows_), begin(begin_) {}
+
+  void locate(Isa isa, Index first, Index count, T* copies, const T** list) const override {
+    rows.locate(isa, begin + first, count, copies, list);
+  }
+};
+
 }  // namespace plainnet::kernels

@@ -28,12 +28,11 @@ enum class MatmulMethod { direct, strassen };
 ///   196, 2048, 512     1.02 to 1.10        784, 512, 128      0.94 (not chosen)
 ///
 /// vanillanet_5 takes 1.01 to 1.02 of the time where depths of 512 are left out, convformer_b36 1.02; dm_nfnet_f0 takes
-/// the same without products of fewer than 1024 columns. In an image of an odd number of rows one has no partner, so it
-/// is multiplied directly (19×19 of vanillanet_13_x1_5_ada_pool).
+/// the same without products of fewer than 1024 columns.
 template <class T>
 MatmulMethod matmul_method(Index image_rows, Index depth, Index columns) {
   const bool is_faster = image_rows >= 112 && columns >= 512;
-  return is_faster && strassen_fits<T>(image_rows, depth, columns) ? MatmulMethod::strassen : MatmulMethod::direct;
+  return is_faster && strassen_fits<T>(depth, columns) ? MatmulMethod::strassen : MatmulMethod::direct;
 }
 
 /// A thread's share of a product. Whoever begins it locates portions of its rows and offers all panels for each, as
@@ -145,14 +144,24 @@ Index multiply_scratch(Index depth, MatmulMethod method = MatmulMethod::direct) 
 
 /// out (row_count / epilogue.pool, b.columns) = act(rows · b + bias) + scale · residual, row r at out + r · out_stride.
 /// `scratch` has multiply_scratch<T>(b.depth, method) elements for each thread of the pool. The result depends neither
-/// on their number nor on who computes what.
+/// on their number nor on who computes what, nor that of an image on others: the rows are of images of `image_rows`
+/// each, or all of one where that is 0.
 template <class T>
 void multiply(const RowSource<T>& rows, Index row_count, const PackedView<T>& b, const Epilogue<T>& epilogue, T* out,
-              Index out_stride, T* scratch, Executor& pool, MatmulMethod method = MatmulMethod::direct) {
+              Index out_stride, T* scratch, Executor& pool, MatmulMethod method = MatmulMethod::direct,
+              Index image_rows = 0) {
   const Index threads = pool.size();
   const bool is_halved = method == MatmulMethod::strassen;
+  if (is_halved && image_rows % 2 != 0 && image_rows < row_count) {  // partners are of one image
+    for (Index first = 0; first < row_count; first += image_rows) {
+      const Index row = first / epilogue.pool;
+      multiply<T>(RowsFrom<T>(rows, first), image_rows, b, epilogue.from(row, 0), out + row * out_stride, out_stride,
+                  scratch, pool, method);
+    }
+    return;
+  }
   const Index unit = is_halved && epilogue.pool % 2 != 0 ? 2 * epilogue.pool : epilogue.pool;
-  const Index units = row_count / unit;
+  const Index units = (row_count + unit - 1) / unit;
   const Index panels = is_halved ? b.panel_count() / 2 : b.panel_count();
   const bool by_rows = multiplies_by_rows(row_count, unit, b, threads, method);
   SharedProduct<T> product{.rows = rows,
@@ -164,7 +173,7 @@ void multiply(const RowSource<T>& rows, Index row_count, const PackedView<T>& b,
                            .share_count = std::min(threads, most_shares)};
   for (Index i = 0; i < product.share_count; ++i) {
     const Range part = by_rows ? part_of(units, product.share_count, i) : Range{0, units};
-    product.share(i).assign({part.begin * unit, part.end * unit},
+    product.share(i).assign({part.begin * unit, std::min(part.end * unit, row_count)},
                             by_rows ? Range{0, panels} : part_of(panels, product.share_count, i));
   }
   const Index thread_scratch = multiply_scratch<T>(b.depth, method);

@@ -236,11 +236,13 @@ struct StrassenMethod {
   static void locate(const RowSource<T>& rows, Isa isa, Range portion, Index depth, T* sums, T* beside,
                      const T** list) {
     const T* row[2 * MatmulBlock<T>::rows];
-    const Index pairs = portion.size() / 2;
+    const Index pairs = (portion.size() + 1) / 2;
     for (Index first = 0, height = 0; first < pairs; first += height) {
       height = block_height<T>(pairs - first);
       const Index count = height < pairs - first ? height : pairs - first;
-      rows.locate(isa, portion.begin + 2 * first, 2 * count, beside, row);
+      const Index left = portion.size() - 2 * first;
+      rows.locate(isa, portion.begin + 2 * first, left < 2 * count ? left : 2 * count, beside, row);
+      if (left < 2 * count) row[left] = row[left - 1];  // its own partner
       const Index step = height * strassen_sum_stride;
       for (Index pair = 0; pair < height; ++pair) {
         const Index wanted = pair < count ? pair : count - 1;  // the last again for those that a block has too many
@@ -264,8 +266,8 @@ struct StrassenMethod {
     const Index first_column = pair * width;
     T* const product = beside;
     T* const sums = product + (count + block_rows - 1) / block_rows * block_rows * width;
-    multiply_pairs<T>(pairs, count / 2, b.depth, b.panels + first_column * b.depth, b.panels + next * width * b.depth,
-                      b.bias ? b.bias + first_column : nullptr, product, sums);
+    multiply_pairs<T>(pairs, (count + 1) / 2, b.depth, b.panels + first_column * b.depth,
+                      b.panels + next * width * b.depth, b.bias ? b.bias + first_column : nullptr, product, sums);
     BlockResult<T> result(epilogue, nullptr, out, out_stride);
     result.move_down(portion.begin / epilogue.pool);
     result.move_right(first_column);
