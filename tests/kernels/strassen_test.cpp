@@ -87,6 +87,8 @@ TYPED_TEST(StrassenOf, IsTheSumOfProductsForEveryInstructionSet) {
                                                                               {29, 1024, 128},
                                                                               {55, 512, 64},
                                                                               {399, 512, 64},
+                                                                              {33, 768, 64},
+                                                                              {56, 2304, 64},
                                                                               {4, 512, 128},
                                                                               {14, 1024, 64},
                                                                               {24, 512, 64},
@@ -156,8 +158,13 @@ TYPED_TEST(StrassenOf, GivesTheSameBitsWhoeverComputesWhat) {
   test::Random random(3);
   ThreadPool one(1);
   int by_rows = 0, by_columns = 0;
-  for (const auto& [rows, columns] : {std::array<Index, 2>{672, 192}, {675, 192}, {108, 256}, {12, 128}, {13, 128}}) {
-    const HalvedProduct<T> product(rows, 512, columns, random);
+  for (const auto& [rows, depth, columns] : {std::array<Index, 3>{672, 512, 192},
+                                             {675, 512, 192},
+                                             {108, 512, 256},
+                                             {109, 768, 192},
+                                             {12, 512, 128},
+                                             {13, 512, 128}}) {
+    const HalvedProduct<T> product(rows, depth, columns, random);
     for (Isa isa : test::supported_isas()) {
       const PackedMatrix<T> packed = product.pack(isa);
       for (Index pooled : {1, 2, 3, 4}) {
@@ -288,8 +295,9 @@ TEST(Strassen, TheMethodDependsOnAnImageAndItsLayer) {
   EXPECT_EQ(matmul_method<float>(14 * 14, 2048, 4096), MatmulMethod::strassen);
   EXPECT_EQ(matmul_method<float>(14 * 14, 2048, 512), MatmulMethod::strassen);
   EXPECT_EQ(matmul_method<float>(19 * 19, 3072, 3072), MatmulMethod::strassen);
-  EXPECT_EQ(matmul_method<float>(8 * 8, 4096, 4096), MatmulMethod::direct);    // few rows for the weights
-  EXPECT_EQ(matmul_method<float>(14 * 14, 768, 3072), MatmulMethod::direct);   // no whole portions of terms
+  EXPECT_EQ(matmul_method<float>(8 * 8, 4096, 4096), MatmulMethod::direct);  // few rows for the weights
+  EXPECT_EQ(matmul_method<float>(16 * 16, 768, 1536), MatmulMethod::strassen);
+  EXPECT_EQ(matmul_method<float>(14 * 14, 640, 2560), MatmulMethod::direct);   // no whole portions of terms
   EXPECT_EQ(matmul_method<float>(28 * 28, 1024, 256), MatmulMethod::direct);   // few columns for the rows
   EXPECT_EQ(matmul_method<float>(28 * 28, 1024, 1000), MatmulMethod::direct);  // panels without a partner
   EXPECT_EQ(matmul_method<double>(28 * 28, 1024, 1024), MatmulMethod::strassen);

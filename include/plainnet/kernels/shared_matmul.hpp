@@ -24,11 +24,14 @@ enum class MatmulMethod { direct, strassen };
 ///   196, 2048, 4096    1.11 to 1.12        3136, 512, 1024    1.00 to 1.05
 ///   196, 2048, 2048    1.09 to 1.11        196, 512, 2048     1.02
 ///   784, 1024, 2048    1.07 to 1.10        784, 512, 512      0.97 to 1.03
-///   196, 1024, 1024    1.05 to 1.09        256, 1536, 768     0.95 to 1.02
-///   196, 2048, 512     1.02 to 1.10        784, 512, 128      0.94 (not chosen)
+///   196, 1024, 1024    1.05 to 1.09        256, 1536, 768     0.95 to 1.05
+///   196, 2048, 512     1.02 to 1.10        256, 768, 1536     1.09 to 1.10
+///   784, 1024, 256     1.02 to 1.10 (*)    3136, 768, 1536    1.06 to 1.09
+///   196, 1536, 384     1.04 to 1.05 (*)    784, 512, 128      0.94 (*)
 ///
 /// vanillanet_5 takes 1.01 to 1.02 of the time where depths of 512 are left out, convformer_b36 1.02; dm_nfnet_f0 takes
-/// the same without products of fewer than 1024 columns.
+/// the same without products of fewer than 1024 columns. (*): not chosen, nf_resnet50 and eca_nfnet_l0 and l1, which
+/// have the like, take 0.99 to 1.02 of the time with them.
 template <class T>
 MatmulMethod matmul_method(Index image_rows, Index depth, Index columns) {
   const bool is_faster = image_rows >= 112 && columns >= 512;

@@ -46,13 +46,19 @@ inline constexpr StrassenTerm strassen_products[strassen_terms] = {
     {{0, 1, 0, -1}, {0, 0, 1, 1}, {1, 0, 0, 0}},  // M7
 };
 
-/// Terms of a half: a product is summed in portions as those of matmul.hpp are.
-inline constexpr Index strassen_half = matmul_terms_in_portion;
+/// Terms of a half: a product is summed in portions as those of matmul.hpp are, or in longer ones where the depth has
+/// none of these, as 768 has. Shorter ones were faster alone (320 terms in halves of 160 by 1.05, 384 in halves of 192
+/// likewise), but in no network (poolformer_s12 and m36, caformer_s18: 0.99 to 1.01).
+inline constexpr Index strassen_half_terms = matmul_terms_in_portion;
+inline constexpr Index strassen_longer_half_terms = 384;
+inline Index strassen_half(Index depth) {
+  return depth % (2 * strassen_half_terms) == 0 ? strassen_half_terms : strassen_longer_half_terms;
+}
 
 /// Whether terms come in whole portions, and panels of every instruction set in pairs.
 template <class T>
 bool strassen_fits(Index depth, Index columns) {
-  return depth % (2 * strassen_half) == 0 && columns % (2 * matmul_panel_columns<T>(Isa::avx512)) == 0;
+  return depth % (2 * strassen_half(depth)) == 0 && columns % (2 * matmul_panel_columns<T>(Isa::avx512)) == 0;
 }
 
 /// Most rows whose sums are made at a time.
@@ -63,15 +69,16 @@ Index strassen_most_rows(Index depth) {
                            most_located_rows - matmul_most_rows);
 }
 
-/// Elements from a sum of two rows' halves to that of the next two rows: a constant, so that a block needs one pointer,
-/// and an odd number of cache lines, as that of copied_row_stride().
-inline constexpr Index strassen_sum_stride = strassen_half + 16;
+/// Elements from a sum of two rows' halves to that of the next two rows: known to a block when it is compiled, so that
+/// it needs one pointer (by as much as 1.02 faster), and an odd number of cache lines, as that of copied_row_stride().
+constexpr Index strassen_sum_stride(Index half) { return half + 16; }
 
 /// Elements of scratch memory for sums of rows: (block of pairs, portion of terms, product, pair, term).
 template <class T>
 Index strassen_row_sums(Index depth) {
   const Index pairs = strassen_most_rows<T>(depth) / 2 + matmul_most_rows;
-  return checked_multiply(pairs, checked_multiply(depth / (2 * strassen_half), strassen_terms * strassen_sum_stride));
+  return checked_multiply(pairs, checked_multiply(depth / (2 * strassen_half(depth)),
+                                                  strassen_terms * strassen_sum_stride(strassen_half(depth))));
 }
 
 /// All elements of scratch memory that a thread multiplies with. Behind sums of rows: copies of a few rows on their
@@ -80,7 +87,7 @@ template <class T>
 Index strassen_scratch(Index depth) {
   const Index width = matmul_panel_columns<T>(Isa::avx512);
   const Index product = (strassen_most_rows<T>(depth) + 2 * matmul_most_rows) * 2 * width;
-  const Index sums = strassen_terms * strassen_half * width;
+  const Index sums = strassen_terms * strassen_half(depth) * width;
   return checked_add(strassen_row_sums<T>(depth),
                      std::max(checked_multiply(2 * matmul_most_rows, copied_row_stride<T>(depth)), product + sums));
 }

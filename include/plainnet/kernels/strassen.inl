@@ -36,10 +36,10 @@ inline typename Simd<T>::Vector sum_of_quarters(const typename Simd<T>::Vector (
 
 /// The sums of a portion of terms of two rows, for product after product at out, out + step, …
 template <class T>
-inline void sum_row_quarters(const T* const (&quarters)[4], T* out, Index step) {
+inline void sum_row_quarters(const T* const (&quarters)[4], Index half, T* out, Index step) {
   using S = Simd<T>;
   using V = typename S::Vector;
-  for (Index i = 0; i < strassen_half; i += S::lanes) {
+  for (Index i = 0; i < half; i += S::lanes) {
     V x[4];
 #pragma GCC unroll 4
     for (Index quarter = 0; quarter < 4; ++quarter) x[quarter] = S::load(quarters[quarter] + i);
@@ -59,7 +59,7 @@ struct RowSums {
   /// sum(r, c) += sums(r, k) · b(k, c) over a half. If b has a second matrix, it is added to the first or subtracted on
   /// the way, and the result kept: additions are made in the shade of the products, by adders that most processors have
   /// beside their multipliers.
-  template <Index rows, bool is_sum>
+  template <Index rows, bool is_sum, Index half>
   void add_products(const StrassenFactor<T>& b, T* kept,
                     typename Simd<T>::Vector (&sum)[rows][MatmulBlock<T>::vectors]) const {
     using S = Simd<T>;
@@ -71,7 +71,8 @@ struct RowSums {
     const T* pixels = sums;
     const char* later = ahead.data;
     const bool is_difference = b.sign < 0;
-    for (Index k = 0; k < strassen_half; ++k, ++pixels) {
+    constexpr Index stride = strassen_sum_stride(half);
+    for (Index k = 0; k < half; ++k, ++pixels) {
       V column[vectors];
 #pragma GCC unroll 2
       for (Index v = 0; v < vectors; ++v) {
@@ -87,7 +88,7 @@ struct RowSums {
       __builtin_prefetch(later, 0, 2);
 #pragma GCC unroll 16
       for (Index r = 0; r < rows; ++r) {
-        const V pixel = S::broadcast(pixels[r * strassen_sum_stride]);
+        const V pixel = S::broadcast(pixels[r * stride]);
 #pragma GCC unroll 2
         for (Index v = 0; v < vectors; ++v) sum[r][v] = S::fma(pixel, column[v], sum[r][v]);
       }
@@ -110,16 +111,16 @@ struct StrassenWeights {
 };
 
 /// What a block of `rows` pairs and a portion of terms adds to the product at c, (2 · rows, two panels).
-template <class T, Index rows>
+template <class T, Index rows, Index half>
 inline void add_strassen_block(const T* row_sums, const StrassenWeights<T>& weights,
                                const Ahead (&ahead)[strassen_terms], T* c) {
   using S = Simd<T>;
   using V = typename S::Vector;
   constexpr Index vectors = MatmulBlock<T>::vectors;
   constexpr Index columns = MatmulBlock<T>::columns;
-  for (Index term = 0; term < strassen_terms; ++term, row_sums += rows * strassen_sum_stride) {
+  for (Index term = 0; term < strassen_terms; ++term, row_sums += rows * strassen_sum_stride(half)) {
     const StrassenFactor<T> b(weights.quarters, strassen_products[term].b);
-    T* const kept = weights.sums + term * strassen_half * columns;
+    T* const kept = weights.sums + term * half * columns;
     const RowSums<T> left{row_sums, ahead[term]};
     V sum[rows][vectors];
 #pragma GCC unroll 16
@@ -128,10 +129,10 @@ inline void add_strassen_block(const T* row_sums, const StrassenWeights<T>& weig
       for (Index v = 0; v < vectors; ++v) sum[r][v] = S::broadcast(T{0});
     }
     if (b.second && !weights.are_summed) {
-      left.template add_products<rows, true>(b, kept, sum);
+      left.template add_products<rows, true, half>(b, kept, sum);
     } else {
       const StrassenFactor<T> factor{b.second ? kept : b.first};
-      left.template add_products<rows, false>(factor, nullptr, sum);
+      left.template add_products<rows, false, half>(factor, nullptr, sum);
     }
     for (Index quarter = 0; quarter < 4; ++quarter) {
       const int coefficient = strassen_products[term].c[quarter];
@@ -148,42 +149,42 @@ inline void add_strassen_block(const T* row_sums, const StrassenWeights<T>& weig
   }
 }
 
-template <class T>
+template <class T, Index half>
 inline void add_strassen_block(Index height, const T* row_sums, const StrassenWeights<T>& weights,
                                const Ahead (&ahead)[strassen_terms], T* c) {
   constexpr Index rows = MatmulBlock<T>::rows;
   if (height == rows) {
-    add_strassen_block<T, rows>(row_sums, weights, ahead, c);
+    add_strassen_block<T, rows, half>(row_sums, weights, ahead, c);
   } else if (height == rows - 1) {
-    add_strassen_block<T, rows - 1>(row_sums, weights, ahead, c);
+    add_strassen_block<T, rows - 1, half>(row_sums, weights, ahead, c);
   } else if (height == rows - 2) {
-    add_strassen_block<T, rows - 2>(row_sums, weights, ahead, c);
+    add_strassen_block<T, rows - 2, half>(row_sums, weights, ahead, c);
   } else if (height == rows / 2) {
-    add_strassen_block<T, rows / 2>(row_sums, weights, ahead, c);
+    add_strassen_block<T, rows / 2, half>(row_sums, weights, ahead, c);
   } else {
-    add_strassen_block<T, 1>(row_sums, weights, ahead, c);
+    add_strassen_block<T, 1, half>(row_sums, weights, ahead, c);
   }
 }
 
 /// c (2 · count and what fills the last block, two panels) = bias + pairs of rows · two panels, which begin at
-/// `weights`. Meanwhile those that begin at `later` are brought into L2.
-template <class T>
+/// `weights`. Meanwhile those that begin at `later` are brought into L2. `half` is that of the depth.
+template <class T, Index half>
 inline void multiply_pairs(const T* const* pairs, Index count, Index depth, const T* weights, const T* later,
                            const T* bias, T* c, T* sums) {
   using S = Simd<T>;
   constexpr Index columns = MatmulBlock<T>::columns;
   constexpr Index row_bytes = columns * static_cast<Index>(sizeof(T));
-  constexpr Index half = strassen_half * columns;
+  constexpr Index quarter_size = half * columns;
   const Index panel = depth * columns;
   const Index blocks = block_count<T>(count);
   const Index step = (row_bytes + blocks - 1) / blocks;
-  for (Index k = 0; k < depth; k += 2 * strassen_half) {
+  for (Index k = 0; k < depth; k += 2 * half) {
     const T* const now = weights + k * columns;
-    const T* const next = k + 2 * strassen_half < depth ? now + 2 * half : later;
-    StrassenWeights<T> portion{{now, now + panel, now + half, now + panel + half}, sums, false};
+    const T* const next = k + 2 * half < depth ? now + 2 * quarter_size : later;
+    StrassenWeights<T> portion{{now, now + panel, now + quarter_size, now + panel + quarter_size}, sums, false};
     Ahead ahead[strassen_terms];  // with each of four terms a quarter of the next portion
     for (Index term = 0; term < strassen_terms; ++term) {
-      const T* const quarter = next + term % 2 * panel + term / 2 % 2 * half;
+      const T* const quarter = next + term % 2 * panel + term / 2 % 2 * quarter_size;
       ahead[term] = {reinterpret_cast<const char*>(quarter), term < 4 ? step : 0};
     }
     for (Index r = 0; r < count;) {
@@ -191,10 +192,10 @@ inline void multiply_pairs(const T* const* pairs, Index count, Index depth, cons
       T* const block = c + 2 * r * 2 * columns;
       for (Index i = 0; k == 0 && i < 2 * height * 2 * columns; i += S::lanes)
         S::store(block + i, bias ? S::load(bias + i % (2 * columns)) : S::broadcast(T{0}));
-      add_strassen_block<T>(height, pairs[r] + k / 2 / strassen_half * strassen_terms * height * strassen_sum_stride,
-                            portion, ahead, block);
+      const T* const row_sums = pairs[r] + k / (2 * half) * strassen_terms * height * strassen_sum_stride(half);
+      add_strassen_block<T, half>(height, row_sums, portion, ahead, block);
       portion.are_summed = true;
-      for (Ahead& quarter : ahead) quarter = quarter.after(strassen_half);
+      for (Ahead& quarter : ahead) quarter = quarter.after(half);
       r += height;
     }
   }
@@ -237,24 +238,26 @@ struct StrassenMethod {
                      const T** list) {
     const T* row[2 * MatmulBlock<T>::rows];
     const Index pairs = (portion.size() + 1) / 2;
+    const Index half = strassen_half(depth);
+    const Index stride = strassen_sum_stride(half);
     for (Index first = 0, height = 0; first < pairs; first += height) {
       height = block_height<T>(pairs - first);
       const Index count = height < pairs - first ? height : pairs - first;
       const Index left = portion.size() - 2 * first;
       rows.locate(isa, portion.begin + 2 * first, left < 2 * count ? left : 2 * count, beside, row);
       if (left < 2 * count) row[left] = row[left - 1];  // its own partner
-      const Index step = height * strassen_sum_stride;
+      const Index step = height * stride;
       for (Index pair = 0; pair < height; ++pair) {
         const Index wanted = pair < count ? pair : count - 1;  // the last again for those that a block has too many
-        list[first + pair] = sums + pair * strassen_sum_stride;
-        for (Index k = 0; k < depth; k += 2 * strassen_half) {
+        list[first + pair] = sums + pair * stride;
+        for (Index k = 0; k < depth; k += 2 * half) {
           const T* const even = row[2 * wanted] + k;
           const T* const odd = row[2 * wanted + 1] + k;
-          T* const to = sums + k / (2 * strassen_half) * strassen_terms * step + pair * strassen_sum_stride;
-          sum_row_quarters<T>({even, even + strassen_half, odd, odd + strassen_half}, to, step);
+          T* const to = sums + k / (2 * half) * strassen_terms * step + pair * stride;
+          sum_row_quarters<T>({even, even + half, odd, odd + half}, half, to, step);
         }
       }
-      sums += depth / (2 * strassen_half) * strassen_terms * step;
+      sums += depth / (2 * half) * strassen_terms * step;
     }
   }
 
@@ -266,8 +269,14 @@ struct StrassenMethod {
     const Index first_column = pair * width;
     T* const product = beside;
     T* const sums = product + (count + block_rows - 1) / block_rows * block_rows * width;
-    multiply_pairs<T>(pairs, (count + 1) / 2, b.depth, b.panels + first_column * b.depth,
-                      b.panels + next * width * b.depth, b.bias ? b.bias + first_column : nullptr, product, sums);
+    const T* const now = b.panels + first_column * b.depth;
+    const T* const later = b.panels + next * width * b.depth;
+    const T* const bias = b.bias ? b.bias + first_column : nullptr;
+    if (strassen_half(b.depth) == strassen_half_terms) {
+      multiply_pairs<T, strassen_half_terms>(pairs, (count + 1) / 2, b.depth, now, later, bias, product, sums);
+    } else {
+      multiply_pairs<T, strassen_longer_half_terms>(pairs, (count + 1) / 2, b.depth, now, later, bias, product, sums);
+    }
     BlockResult<T> result(epilogue, nullptr, out, out_stride);
     result.move_down(portion.begin / epilogue.pool);
     result.move_right(first_column);
