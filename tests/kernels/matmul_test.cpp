@@ -7,6 +7,7 @@
 #include "plainnet/core/thread_pool.hpp"
 #include "plainnet/kernels/shared_matmul.hpp"
 #include "support/compare.hpp"
+#include "support/executors.hpp"
 #include "support/isas.hpp"
 #include "support/random.hpp"
 
@@ -382,6 +383,25 @@ TYPED_TEST(MatmulOf, PacksMatricesOfAnyStridesAndOtherNumbers) {
     Product<T> rounded = product;
     for (T& value : rounded.b) value = static_cast<T>(static_cast<float>(value));
     EXPECT_EQ(packed.panels, rounded.pack(isa, false).panels) << to_string(isa);
+  }
+}
+
+TYPED_TEST(MatmulOf, PacksTheSameWhoeverPacksWhichPanels) {
+  using T = TypeParam;
+  test::Random random(7);
+  for (Index columns : {1, 33, 500}) {
+    const Product<T> product(1, 19, columns, random);
+    const StridedMatrix<T> matrix{product.b.data(), 19, columns, columns, 1};
+    for (Isa isa : test::supported_isas()) {
+      const PackedMatrix<T> expected = product.pack(isa, true);
+      ThreadPool three(3);
+      test::InOrder only_last(4, {3});
+      for (Executor* pool : {static_cast<Executor*>(&three), static_cast<Executor*>(&only_last)}) {
+        const PackedMatrix<T> packed = pack_matrix<T, T>(matrix, product.bias.data(), isa, *pool);
+        EXPECT_EQ(packed.panels, expected.panels) << to_string(isa) << ", " << columns << " columns";
+        EXPECT_EQ(packed.bias, expected.bias) << to_string(isa) << ", " << columns << " columns";
+      }
+    }
   }
 }
 

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <limits>
 
 #include <gtest/gtest.h>
@@ -5,6 +6,7 @@
 #include "plainnet/core/thread_pool.hpp"
 #include "plainnet/kernels/winograd.hpp"
 #include "support/compare.hpp"
+#include "support/executors.hpp"
 #include "support/isas.hpp"
 #include "support/random.hpp"
 
@@ -71,9 +73,9 @@ struct Weights {
     random.fill(bias);
   }
 
-  PackedWinograd<T> pack(const WinogradRow& row, Index tile, Isa isa) const {
+  PackedWinograd<T> pack(const WinogradRow& row, Index tile, Isa isa, Executor& pool = callers_thread()) const {
     return pack_winograd(weight.data(), row.bias ? bias.data() : nullptr, row.in.channels, row.out_channels,
-                         row.padding, row.groups, tile, isa);
+                         row.padding, row.groups, tile, isa, pool);
   }
 };
 
@@ -386,6 +388,32 @@ TEST(Winograd, TransformsWholeBlocksOfTilesAtATime) {
         EXPECT_EQ(packed.tiles_in_cache() % (isa == Isa::avx512 ? 14 : 6), 0) << channels;
         EXPECT_GE(packed.tiles_in_cache(), 16) << channels;
         EXPECT_LE(packed.tiles_in_cache(), winograd_most_tiles) << channels;
+      }
+    }
+  }
+}
+
+// Groups of several panels, the last of which has columns to spare, which are zeros.
+TYPED_TEST(WinogradOf, PacksTheSameWhoeverPacksWhichPanels) {
+  using T = TypeParam;
+  test::Random random(10);
+  const WinogradRow row{.in = {1, 8, 8, 10}, .out_channels = 142, .groups = 2};
+  const Weights<T> weights(row, random);
+  for (Isa isa : test::supported_isas()) {
+    for (Index tile : {2, 4}) {
+      SCOPED_TRACE(concatenate(to_string(isa), ", tiles of ", tile));
+      const PackedWinograd<T> expected = weights.pack(row, tile, isa);
+      const Index width = matmul_panel_columns<T>(isa);
+      const Index spare = expected.group_panels() * width - expected.group_out();
+      ASSERT_GT(spare, 0);
+      const Index zeros = std::count(expected.weights.begin(), expected.weights.end(), T{0});
+      EXPECT_EQ(zeros, spare * row.groups * expected.group_in() * expected.positions());
+      ThreadPool three(3);
+      test::InOrder only_last(4, {3});
+      for (Executor* pool : {static_cast<Executor*>(&three), static_cast<Executor*>(&only_last)}) {
+        const PackedWinograd<T> packed = weights.pack(row, tile, isa, *pool);
+        EXPECT_EQ(packed.weights, expected.weights);
+        EXPECT_EQ(packed.bias, expected.bias);
       }
     }
   }

@@ -33,4 +33,19 @@ class Executor {
   virtual void call_all(void (*call)(void* context, Index i), void* context) noexcept = 0;
 };
 
+/// The caller's thread alone.
+class CallersThread final : public Executor {
+ public:
+  Index size() const noexcept override { return 1; }
+
+ private:
+  void call_all(void (*call)(void* context, Index i), void* context) noexcept override { call(context, 0); }
+};
+
+/// One for all, since it has no state.
+inline Executor& callers_thread() noexcept {
+  static CallersThread executor;
+  return executor;
+}
+
 }  // namespace plainnet

@@ -243,12 +243,15 @@ class BasicEngine {
 /// What most users need: float.
 using Engine = BasicEngine<float>;
 
-/// Packs the weights of a folded network for this machine and plans its memory for `input` (N, H, W, 3). A network that
-/// is given up, prepare(std::move(network), …), need not be in memory a second time.
+/// Packs the weights of a folded network for this machine, on as many threads as will run it, and plans its memory for
+/// `input` (N, H, W, 3). A network that is given up, prepare(std::move(network), …), need not be in memory a second
+/// time.
 template <class Folded>
 auto prepare(Folded&& network, const Shape& input, const EngineOptions& options = {}) {
   using T = typename std::remove_cvref_t<Folded>::Scalar;
-  Program<T> program = lower(std::forward<Folded>(network), options.isa, input);
+  ThreadPool pool(options.threads);
+  Program<T> program(options.isa, input, pool);
+  lower(std::forward<Folded>(network), program);
   return BasicEngine<T>(std::make_shared<const Program<T>>(std::move(program)), input, options);
 }
 

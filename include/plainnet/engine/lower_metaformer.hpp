@@ -18,11 +18,11 @@ class MetaFormerLowering {
   explicit MetaFormerLowering(Program<T>& program) : program_(program), isa_(program.isa()) {}
 
   void linear(const Linear<T>& linear, const Norm& norm, kernels::Activation activation = kernels::Activation::none) {
-    program_.template add<LinearOperation<T>>(pack_linear(linear, isa_), norm, activation);
+    program_.template add<LinearOperation<T>>(packed(linear), norm, activation);
   }
   /// scale · `residual` + linear(x)
   void linear_onto(Index residual, const std::optional<Parameter<T>>& scale, const Linear<T>& linear) {
-    program_.template add_to<LinearOperation<T>>(residual, pack_linear(linear, isa_), Norm(), kernels::Activation::none,
+    program_.template add_to<LinearOperation<T>>(residual, packed(linear), Norm(), kernels::Activation::none,
                                                  numbers_of(scale));
   }
   void normalize(const Normalize<T>& norm, AlignedVector<T> scale = {}, AlignedVector<T> shift = {}) {
@@ -48,7 +48,7 @@ class MetaFormerLowering {
     const Index between = program_.last_value();
     const bool is_gelu = std::holds_alternative<Gelu<T>>(block.mlp.act.choice());
     program_.template add_to<MlpOperation<T>>(
-        between, pack_linear(block.mlp.fc1, isa_), pack_linear(block.mlp.fc2, isa_), Norm(block.normalize),
+        between, packed(block.mlp.fc1), packed(block.mlp.fc2), Norm(block.normalize),
         is_gelu ? kernels::Activation::gelu : kernels::Activation::squared_relu, numbers_of(block.res_scale2));
   }
 
@@ -64,6 +64,8 @@ class MetaFormerLowering {
 
  private:
   using ResScale = std::optional<Parameter<T>>;
+
+  kernels::PackedMatrix<T> packed(const Linear<T>& linear) const { return pack_linear(linear, isa_, program_.pool()); }
 
   // x ← res_scale · x + mixer(normalize(x)), a function for each kind of mixer.
 
@@ -121,10 +123,8 @@ class MetaFormerLowering {
 };
 
 /// `Network` is a FoldedMetaFormer, whose parameters are freed as they are packed unless it is const.
-template <class Network>
-auto lower_metaformer(Network& network, Isa isa, const Shape& input) {
-  using T = typename Network::Scalar;
-  Program<T> program(isa, input);
+template <class Network, class T>
+void lower_metaformer(Network& network, Program<T>& program) {
   MetaFormerLowering<T> lowering(program);
   for (std::size_t i = 0; i < network.stages.size(); ++i) {
     auto& stage = network.stages[i];
@@ -151,18 +151,17 @@ auto lower_metaformer(Network& network, Isa isa, const Shape& input) {
   }
   lowering.head(network.head);
   give_up(network.head.fc);
-  return program;
 }
 
 }  // namespace detail
 
 template <class... Mixers>
-auto lower(const FoldedMetaFormer<Mixers...>& network, Isa isa, const Shape& input) {
-  return detail::lower_metaformer(network, isa, input);
+void lower(const FoldedMetaFormer<Mixers...>& network, Program<typename FoldedMetaFormer<Mixers...>::Scalar>& program) {
+  detail::lower_metaformer(network, program);
 }
 template <class... Mixers>
-auto lower(FoldedMetaFormer<Mixers...>&& network, Isa isa, const Shape& input) {
-  return detail::lower_metaformer(network, isa, input);
+void lower(FoldedMetaFormer<Mixers...>&& network, Program<typename FoldedMetaFormer<Mixers...>::Scalar>& program) {
+  detail::lower_metaformer(network, program);
 }
 
 }  // namespace plainnet

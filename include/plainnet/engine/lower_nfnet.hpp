@@ -19,8 +19,8 @@ template <class T>
 void append_gates(Program<T>& program, Index shortcut, const FoldedGates<T>& gates) {
   const T gain = gates.gain[0];
   if (const auto* squeeze = std::get_if<SqueezeExcite<T>>(&gates.attention.choice())) {
-    program.template add_to<SqueezeExciteOperation<T>>(shortcut, pack_linear(squeeze->fc1, program.isa()),
-                                                       pack_linear(squeeze->fc2, program.isa()), gain);
+    const auto pack = [&](const Linear<T>& linear) { return pack_linear(linear, program.isa(), program.pool()); };
+    program.template add_to<SqueezeExciteOperation<T>>(shortcut, pack(squeeze->fc1), pack(squeeze->fc2), gain);
   } else {
     const auto& efficient = std::get<EfficientChannelAttention<T>>(gates.attention.choice());
     program.template add_to<EfficientAttentionOperation<T>>(shortcut, numbers_of(efficient.weight), gain,
@@ -51,10 +51,8 @@ void append_nf_block(Program<T>& program, const FoldedNfBlock<T>& block, kernels
 }
 
 /// `Network` is a FoldedNfNet, whose parameters are freed as they are packed unless it is const.
-template <class Network>
-Program<typename Network::Scalar> lower_nfnet(Network& network, Isa isa, const Shape& input) {
-  using T = typename Network::Scalar;
-  Program<T> program(isa, input);
+template <class Network, class T>
+void lower_nfnet(Network& network, Program<T>& program) {
   const kernels::Activation act = kernel_of<T>(network.act);
   for (std::size_t i = 0; i < network.stem.size(); ++i) {
     program.append(network.stem[i], i + 1 < network.stem.size() ? act : kernels::Activation::none);
@@ -72,23 +70,22 @@ Program<typename Network::Scalar> lower_nfnet(Network& network, Isa isa, const S
     program.append(*network.final_conv, act);
     give_up(*network.final_conv);
   } else {
-    program.template add<ActivationOperation<T>>(act, isa);
+    program.template add<ActivationOperation<T>>(act, program.isa());
   }
   program.append(GlobalAvgPool2d<T>{});
   program.append(network.fc);
   give_up(network.fc);
-  return program;
 }
 
 }  // namespace detail
 
 template <class T>
-Program<T> lower(const FoldedNfNet<T>& network, Isa isa, const Shape& input) {
-  return detail::lower_nfnet(network, isa, input);
+void lower(const FoldedNfNet<T>& network, Program<T>& program) {
+  detail::lower_nfnet(network, program);
 }
 template <class T>
-Program<T> lower(FoldedNfNet<T>&& network, Isa isa, const Shape& input) {
-  return detail::lower_nfnet(network, isa, input);
+void lower(FoldedNfNet<T>&& network, Program<T>& program) {
+  detail::lower_nfnet(network, program);
 }
 
 }  // namespace plainnet

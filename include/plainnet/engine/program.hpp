@@ -35,13 +35,15 @@ class Program {
   };
 
   /// `input` is the shape that it will be run on for the most part: what is fastest there is chosen. Any other that the
-  /// network takes is right too.
-  explicit Program(Isa isa, const std::optional<Shape>& input = {}) : isa_(isa) {
+  /// network takes is right too. `pool` packs the weights, and must be there until the last of them are appended.
+  explicit Program(Isa isa, const std::optional<Shape>& input = {}, Executor& pool = callers_thread())
+      : isa_(isa), pool_(&pool) {
     if (input) shapes_.push_back(*input);
     require(is_supported(isa), "this machine has no ", to_string(isa), "; its best is ", to_string(best_isa()));
   }
 
   Isa isa() const { return isa_; }
+  Executor& pool() const { return *pool_; }
   const std::vector<Step>& steps() const { return steps_; }
   const std::vector<Feature>& features() const { return features_; }
 
@@ -98,7 +100,7 @@ class Program {
   void append(const Linear<T>& linear) {
     add<ConvolutionOperation<T>>(
         kernels::pack_convolution(linear.weight.data(), linear.bias ? linear.bias->data() : nullptr,
-                                  linear.in_channels(), linear.out_channels(), Window{}, 1, isa_));
+                                  linear.in_channels(), linear.out_channels(), Window{}, 1, isa_, *pool_));
   }
   void append(const Identity<T>&) {}
   void append(const MaxPool2d<T>& pool) { add<MaxPoolOperation<T>>(pool.window, isa_); }
@@ -161,7 +163,7 @@ class Program {
 
   kernels::PackedConvolution<T> pack(const Conv2d<T>& conv) const {
     return kernels::pack_convolution(conv.weight.data(), conv.bias ? conv.bias->data() : nullptr, conv.in_channels(),
-                                     conv.out_channels(), conv.window(), conv.groups(), isa_);
+                                     conv.out_channels(), conv.window(), conv.groups(), isa_, *pool_);
   }
 
   void append(const Conv2d<T>& conv, const kernels::Epilogue<T>& epilogue) {
@@ -173,7 +175,7 @@ class Program {
       add<WinogradOperation<T>>(
           kernels::pack_winograd(conv.weight.data(), conv.bias ? conv.bias->data() : nullptr, conv.in_channels(),
                                  conv.out_channels(), padded_for(next_input(), conv.window()).padding, conv.groups(),
-                                 method == winograd_2x2 ? 2 : 4, isa_),
+                                 method == winograd_2x2 ? 2 : 4, isa_, *pool_),
           epilogue);
     }
   }
@@ -194,6 +196,7 @@ class Program {
   }
 
   Isa isa_;
+  Executor* pool_;
   std::optional<Index> input_;  // of the next step, where it is not the last value
   std::vector<Shape> shapes_;   // expected, of value i; empty: not known
   std::vector<Step> steps_;

@@ -158,7 +158,7 @@ struct PackedConvolution {
 /// Packs `weight` (O, I / groups, kh, kw) and `bias` (O) or null.
 template <class T>
 PackedConvolution<T> pack_convolution(const T* weight, const T* bias, Index in_channels, Index out_channels,
-                                      const Window& window, Index groups, Isa isa) {
+                                      const Window& window, Index groups, Isa isa, Executor& pool = callers_thread()) {
   PackedConvolution<T> packed{
       .window = window, .pool = 1, .in_channels = in_channels, .out_channels = out_channels, .groups = {}, .zeros = {}};
   packed.zeros.assign(static_cast<std::size_t>(in_channels), T{0});
@@ -177,7 +177,7 @@ PackedConvolution<T> pack_convolution(const T* weight, const T* bias, Index in_c
       }
     }
     const StridedMatrix<T> matrix{taps == 1 ? source : reordered.data(), depth, group_out, 1, depth};
-    packed.groups.push_back(pack_matrix<T, T>(matrix, bias ? bias + group * group_out : nullptr, isa));
+    packed.groups.push_back(pack_matrix<T, T>(matrix, bias ? bias + group * group_out : nullptr, isa, pool));
   }
   return packed;
 }

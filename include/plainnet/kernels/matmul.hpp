@@ -6,6 +6,7 @@
 
 #include "plainnet/core/aligned.hpp"
 #include "plainnet/core/range.hpp"
+#include "plainnet/core/share_out.hpp"
 #include "plainnet/kernels/dispatch.hpp"
 #include "plainnet/kernels/rows.hpp"
 #include "plainnet/kernels/simd.hpp"
@@ -109,20 +110,25 @@ void pack_panel(const StridedMatrix<Source>& matrix, Index first, Index count, I
 
 }  // namespace detail
 
-/// Packs `matrix` (depth, columns), converting each element; `bias` has `columns` elements or is null.
+/// Packs `matrix` (depth, columns), converting each element; `bias` has `columns` elements or is null. Memory that is
+/// fresh from the system takes longer than the copy, and less where several threads ask for it.
 template <class T, class Source>
-PackedMatrix<T> pack_matrix(const StridedMatrix<Source>& matrix, const Source* bias, Isa isa) {
+PackedMatrix<T> pack_matrix(const StridedMatrix<Source>& matrix, const Source* bias, Isa isa,
+                            Executor& pool = callers_thread()) {
   PackedMatrix<T> packed{.isa = isa, .depth = matrix.rows, .columns = matrix.columns, .panels = {}, .bias = {}};
   const Index width = matmul_panel_columns<T>(isa);
-  const Index padded_columns = checked_multiply(packed.view().panel_count(), width);
+  const Index panels = packed.view().panel_count();
+  const Index padded_columns = checked_multiply(panels, width);
   packed.panels.resize(static_cast<std::size_t>(checked_multiply(padded_columns, packed.depth)));
   packed.bias.assign(static_cast<std::size_t>(padded_columns), T{0});
-  for (Index first = 0; first < packed.columns; first += width) {
-    T* const panel = packed.panels.data() + first * packed.depth;
-    const Index count = std::min(width, packed.columns - first);
-    if (count < width) std::fill_n(panel, width * packed.depth, T{0});
-    detail::pack_panel<T, Source>(matrix, first, count, width, isa, panel);
-  }
+  share_out(pool, panels, 4, [&](Range part, Index) {
+    for (Index first = part.begin * width; first < std::min(part.end * width, packed.columns); first += width) {
+      T* const panel = packed.panels.data() + first * packed.depth;
+      const Index count = std::min(width, packed.columns - first);
+      if (count < width) std::fill_n(panel, width * packed.depth, T{0});
+      detail::pack_panel<T, Source>(matrix, first, count, width, isa, panel);
+    }
+  });
   if (bias)
     std::transform(bias, bias + packed.columns, packed.bias.begin(), [](Source x) { return static_cast<T>(x); });
   return packed;

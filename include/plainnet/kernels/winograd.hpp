@@ -118,13 +118,36 @@ inline std::array<std::array<double, 3>, 6> winograd_weight_transform(Index tile
   return g;
 }
 
+/// G g Gᵀ of each of `count` · `channels` filters (output, input, 3, 3), transformed in double and rounded once, to
+/// (position, input, output) with `width` outputs from input to input.
+template <class T>
+void pack_winograd_panel(const T* filters, Index channels, Index count, Index width, Index tile, T* panel) {
+  const auto g = winograd_weight_transform(tile);
+  const std::size_t side = static_cast<std::size_t>(tile) + 2;
+  for (Index o = 0; o < count; ++o) {
+    for (Index c = 0; c < channels; ++c, filters += 9) {
+      for (std::size_t i = 0; i < side; ++i) {
+        double row[3];  // of G g
+        for (std::size_t kx = 0; kx < 3; ++kx) {
+          row[kx] = 0;
+          for (std::size_t ky = 0; ky < 3; ++ky) row[kx] += g[i][ky] * static_cast<double>(filters[ky * 3 + kx]);
+        }
+        for (std::size_t j = 0; j < side; ++j) {
+          const double value = row[0] * g[j][0] + row[1] * g[j][1] + row[2] * g[j][2];
+          panel[(static_cast<Index>(i * side + j) * channels + c) * width + o] = static_cast<T>(value);
+        }
+      }
+    }
+  }
+}
+
 }  // namespace detail
 
-/// Packs `weight` (O, I / groups, 3, 3) and `bias` (O) or null for tiles of 2 × 2 or 4 × 4 outputs. Transformed in
-/// double and rounded once.
+/// Packs `weight` (O, I / groups, 3, 3) and `bias` (O) or null for tiles of 2 × 2 or 4 × 4 outputs.
 template <class T>
 PackedWinograd<T> pack_winograd(const T* weight, const T* bias, Index in_channels, Index out_channels,
-                                const Padding& padding, Index groups, Index tile, Isa isa) {
+                                const Padding& padding, Index groups, Index tile, Isa isa,
+                                Executor& pool = callers_thread()) {
   require(tile == 2 || tile == 4, "Winograd's convolution has tiles of 2 or 4 outputs, not ", tile);
   PackedWinograd<T> packed{.isa = isa,
                            .tile = tile,
@@ -135,34 +158,26 @@ PackedWinograd<T> pack_winograd(const T* weight, const T* bias, Index in_channel
                            .weights = {},
                            .bias = {},
                            .zeros = {}};
-  const auto g = detail::winograd_weight_transform(tile);
-  const std::size_t side = static_cast<std::size_t>(tile) + 2;
   const Index width = matmul_panel_columns<T>(isa);
   const Index group_columns = packed.group_panels() * width;
   const Index slice = packed.group_in() * width;  // of one position
   packed.zeros.assign(static_cast<std::size_t>(in_channels), T{0});
   packed.bias.assign(static_cast<std::size_t>(checked_multiply(groups, group_columns)), T{0});
-  packed.weights.assign(static_cast<std::size_t>(checked_multiply(
-                            checked_multiply(groups * group_columns, packed.group_in()), packed.positions())),
-                        T{0});
-  for (Index o = 0; o < out_channels; ++o) {
-    const Index column = o / packed.group_out() * group_columns + o % packed.group_out();
-    if (bias) packed.bias[static_cast<std::size_t>(column)] = bias[o];
-    T* const panel = packed.weights.data() + column / width * packed.positions() * slice + column % width;
-    for (Index c = 0; c < packed.group_in(); ++c, weight += 9) {
-      for (std::size_t i = 0; i < side; ++i) {
-        double row[3];  // of G g
-        for (std::size_t kx = 0; kx < 3; ++kx) {
-          row[kx] = 0;
-          for (std::size_t ky = 0; ky < 3; ++ky) row[kx] += g[i][ky] * static_cast<double>(weight[ky * 3 + kx]);
-        }
-        for (std::size_t j = 0; j < side; ++j) {
-          const double value = row[0] * g[j][0] + row[1] * g[j][1] + row[2] * g[j][2];
-          panel[static_cast<Index>(i * side + j) * slice + c * width] = static_cast<T>(value);
-        }
-      }
+  packed.weights.resize(static_cast<std::size_t>(
+      checked_multiply(checked_multiply(groups * group_columns, packed.group_in()), packed.positions())));
+  for (Index o = 0; bias && o < out_channels; ++o)
+    packed.bias[static_cast<std::size_t>(o / packed.group_out() * group_columns + o % packed.group_out())] = bias[o];
+  share_out(pool, groups * packed.group_panels(), 4, [&](Range part, Index) {
+    for (Index i = part.begin; i < part.end; ++i) {
+      T* const panel = packed.weights.data() + i * packed.positions() * slice;
+      const Index group = i / packed.group_panels();
+      const Index first = i % packed.group_panels() * width;
+      const Index count = std::min(width, packed.group_out() - first);
+      if (count < width) std::fill_n(panel, packed.positions() * slice, T{0});
+      const T* const filters = weight + (group * packed.group_out() + first) * packed.group_in() * 9;
+      detail::pack_winograd_panel(filters, packed.group_in(), count, width, tile, panel);
     }
-  }
+  });
   return packed;
 }
 
