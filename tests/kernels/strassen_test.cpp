@@ -269,6 +269,7 @@ TYPED_TEST(StrassenOf, ConvolvesAnImageTheSameInEveryBatch) {
     random.fill(weight);
     random.fill(bias);
     const Tensor<T> in = random.map<T>({3, c.height, c.width, 512});
+    const Tensor<T> added = random.map<T>({3, c.height, c.width, 512});
     PackedConvolution<T> packed = pack_convolution(weight.data(), bias.data(), 512, 512, {.kernel = 1}, 1, best_isa());
     packed.pool = c.pool;
     const auto convolve_images = [&](Index first, Index count, ThreadPool& threads) {
@@ -277,7 +278,12 @@ TYPED_TEST(StrassenOf, ConvolvesAnImageTheSameInEveryBatch) {
       Tensor<T> out(Shape{count, c.height / c.pool, c.width / c.pool, 512});
       EXPECT_EQ(packed.method(out.shape()) == MatmulMethod::strassen, c.is_halved) << c.height << " × " << c.width;
       AlignedVector<T> scratch(static_cast<std::size_t>(packed.scratch(out.shape()) * threads.size()));
-      convolve<T>(images, packed, {}, out.view(), scratch.data(), threads);
+      Epilogue<T> epilogue;
+      if (c.pool == 1) {
+        epilogue.residual = added.data() + first * c.height * c.width * 512;
+        epilogue.residual_stride = 512;
+      }
+      convolve<T>(images, packed, epilogue, out.view(), scratch.data(), threads);
       return out;
     };
     const Tensor<T> all = convolve_images(0, 3, one);

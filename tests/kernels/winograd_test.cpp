@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <array>
 #include <limits>
 
 #include <gtest/gtest.h>
@@ -318,6 +319,36 @@ TYPED_TEST(WinogradOf, GivesAnImageOfABatchTheBitsItHasAlone) {
   }
 }
 
+// Threads that take whole portions of a group, whole groups, and tiles of several portions and groups.
+TYPED_TEST(WinogradOf, GivesTheSameBitsForEveryNumberOfThreads) {
+  using T = TypeParam;
+  test::Random random(11);
+  ThreadPool one(1);
+  int whole_portions = 0, others = 0;
+  for (const auto& [height, width, channels, groups] :
+       {std::array<Index, 4>{18, 18, 128, 1}, {25, 22, 128, 1}, {16, 16, 256, 2}, {18, 15, 384, 6}}) {
+    const WinogradRow row{.in = {1, height, width, channels}, .out_channels = 24 * groups, .groups = groups};
+    const Weights<T> weights(row, random);
+    const Tensor<T> in = random.map<T>(row.in);
+    for (Isa isa : test::supported_isas()) {
+      for (Index tile : {2, 4}) {
+        const PackedWinograd<T> packed = weights.pack(row, tile, isa);
+        const Tensor<T> expected = run(in, packed, {}, one);
+        const WinogradPortions portions = packed.portions(packed.group_tiles(expected.shape()));
+        for (Index threads : {2, 3, 4}) {
+          const bool is_whole = portions.count > 1 && groups * portions.count % threads == 0 && portions.are_equal();
+          (is_whole ? whole_portions : others) += 1;
+          ThreadPool pool(threads);
+          EXPECT_TRUE(test::same_bits(run(in, packed, {}, pool), expected))
+              << to_string(row) << ", " << to_string(isa) << ", tiles of " << tile << ", " << threads << " threads";
+        }
+      }
+    }
+  }
+  EXPECT_GT(whole_portions, 0);
+  EXPECT_GT(others, 0);
+}
+
 TYPED_TEST(WinogradOf, SpreadsNaNOnlyToTilesThatSeeIt) {
   using T = TypeParam;
   test::Random random(4);
@@ -391,6 +422,39 @@ TEST(Winograd, TransformsWholeBlocksOfTilesAtATime) {
       }
     }
   }
+}
+
+// Every tile once, as many at a time as there is room for.
+TEST(Winograd, CutsTilesIntoPortionsOfBlocksAlike) {
+  for (Index rows : {6, 14}) {
+    for (Index most : {2, 3, 6}) {
+      for (Index tiles = 1; tiles <= 300; ++tiles) {
+        SCOPED_TRACE(concatenate(tiles, " tiles, blocks of ", rows, ", at most ", most));
+        const WinogradPortions portions(tiles, rows, most);
+        Index end = 0;
+        for (Index i = 0; i < portions.count; ++i) {
+          const Range part = portions(i);
+          ASSERT_EQ(part.begin, end);
+          ASSERT_GT(part.size(), 0);
+          ASSERT_LE(part.size(), most * rows);
+          end = part.end;
+        }
+        ASSERT_EQ(end, tiles);
+      }
+    }
+  }
+  const auto sizes = [](const WinogradPortions& portions) {
+    std::vector<Index> all;
+    for (Index i = 0; i < portions.count; ++i) all.push_back(portions(i).size());
+    return all;
+  };
+  EXPECT_EQ(sizes({16, 14, 3}), (std::vector<Index>{16}));
+  EXPECT_EQ(sizes({64, 14, 3}), (std::vector<Index>{39, 25}));  // blocks of 13, 13, 13, 13, 12
+  EXPECT_EQ(sizes({64, 14, 2}), (std::vector<Index>{26, 26, 12}));
+  EXPECT_FALSE(WinogradPortions(64, 14, 2).are_equal());
+  EXPECT_EQ(sizes({75, 14, 3}), (std::vector<Index>{39, 36}));  // six blocks of 13 or 12
+  EXPECT_TRUE(WinogradPortions(75, 14, 3).are_equal());
+  EXPECT_EQ(sizes({30, 14, 1}), (std::vector<Index>{14, 14, 2}));  // none alike
 }
 
 // Groups of several panels, the last of which has columns to spare, which are zeros.

@@ -122,7 +122,7 @@ PackedMatrix<T> pack_matrix(const StridedMatrix<Source>& matrix, const Source* b
   packed.panels.resize(static_cast<std::size_t>(checked_multiply(padded_columns, packed.depth)));
   packed.bias.assign(static_cast<std::size_t>(padded_columns), T{0});
   share_out(pool, panels, 4, [&](Range part, Index) {
-    for (Index first = part.begin * width; first < std::min(part.end * width, packed.columns); first += width) {
+    for (Index first = part.begin * width; first < part.end * width; first += width) {
       T* const panel = packed.panels.data() + first * packed.depth;
       const Index count = std::min(width, packed.columns - first);
       if (count < width) std::fill_n(panel, width * packed.depth, T{0});

@@ -59,6 +59,41 @@ inline constexpr Index winograd_most_tiles = 84;
 template <class T>
 inline constexpr Index winograd_gap = 64 / sizeof(T);
 
+/// How tiles of one group are cut: into register blocks alike, as matmul.hpp cuts rows, and these into as few portions
+/// as can be, since the weights of the group pass once for each.
+struct WinogradPortions {
+  Index tiles;
+  Index block_rows;
+  Index blocks;
+  Index count;
+
+  WinogradPortions(Index tiles_, Index block_rows_, Index most_blocks)
+      : tiles(tiles_), block_rows(block_rows_), blocks(quotient_up(tiles_, block_rows_)) {
+    count = quotient_up(blocks, most_blocks);
+    const Index equal = quotient_up(blocks, count) * count;
+    if (are_alike(equal)) blocks = equal;
+  }
+
+  /// The tiles of a portion.
+  Range operator()(Index i) const {
+    const Range part = part_of(blocks, count, i);
+    return {begin_of(part.begin), begin_of(part.end)};
+  }
+  /// Whether all have the same number of blocks.
+  bool are_equal() const { return blocks % count == 0; }
+
+ private:
+  static Index quotient_up(Index a, Index b) { return (a + b - 1) / b; }
+
+  /// Whether so many blocks are as fast a tile as full ones.
+  bool are_alike(Index many) const { return tiles >= many * (block_rows - 2); }
+
+  Index begin_of(Index block) const {
+    if (block == blocks) return tiles;
+    return are_alike(blocks) ? part_of(tiles, blocks, block).begin : block * block_rows;
+  }
+};
+
 /// The transformed weights of a convolution, panel by panel: (group, panel, position, channel, column in panel).
 template <class T>
 struct PackedWinograd {
@@ -92,6 +127,10 @@ struct PackedWinograd {
   /// Tiles that cover the maps of a batch.
   Index group_tiles(const Shape& out) const {
     return out.batch * ((out.height + tile - 1) / tile) * ((out.width + tile - 1) / tile);
+  }
+  WinogradPortions portions(Index tiles) const {
+    const Index rows = matmul_block_rows(isa);
+    return {tiles, rows, tiles_in_cache() / rows};
   }
   Index input_scratch() const { return positions() * (tiles_in_cache() * input_row() + winograd_gap<T>); }
   /// Elements of scratch memory for each thread.
@@ -200,12 +239,23 @@ void convolve_part(TensorView<const T> in, const PackedWinograd<T>& packed, cons
 template <class T>
 void convolve(TensorView<const T> in, const PackedWinograd<T>& packed, const Epilogue<T>& epilogue, TensorView<T> out,
               T* scratch, Executor& pool) {
-  const Index tiles = packed.group_tiles(out.shape()) * packed.groups;
+  const Index tiles = packed.group_tiles(out.shape());
+  const auto convolve_some = [&](Range some, Index thread) {
+    convolve_part<T>(in, packed, epilogue, out, scratch + thread * packed.scratch(), some);
+  };
+  const WinogradPortions portions = packed.portions(tiles);
+  const Index all = packed.groups * portions.count;
+  if (all % pool.size() == 0 && (portions.are_equal() || packed.groups % pool.size() == 0)) {
+    const auto tiles_before = [&](Index i) {
+      return i / portions.count * tiles + (i % portions.count > 0 ? portions(i % portions.count).begin : 0);
+    };
+    return share_out(pool, all, all / pool.size(), [&](Range part, Index thread) {
+      convolve_some({tiles_before(part.begin), tiles_before(part.end)}, thread);
+    });
+  }
+  // No equal shares of whole portions: equal shares of tiles.
   const Index at_once = pool.size() * packed.tiles_in_cache();
-  const Index pieces = (tiles + at_once - 1) / at_once;
-  share_out(pool, tiles, pieces, [&](Range part, Index thread) {
-    convolve_part<T>(in, packed, epilogue, out, scratch + thread * packed.scratch(), part);
-  });
+  share_out(pool, packed.groups * tiles, (packed.groups * tiles + at_once - 1) / at_once, convolve_some);
 }
 
 }  // namespace plainnet::kernels

@@ -288,8 +288,8 @@ inline void convolve_tiles(TensorView<const T> in, const PackedWinograd<T>& pack
   for (Index i = tiles.begin; i < tiles.end;) {
     const Index group = i / group_tiles;
     const Index first = i % group_tiles;
-    Index count = group_tiles - first < tiles.end - i ? group_tiles - first : tiles.end - i;
-    if (count > packed.tiles_in_cache()) count = packed.tiles_in_cache();
+    const Index left = group_tiles - first < tiles.end - i ? group_tiles - first : tiles.end - i;
+    const Index count = packed.portions(left)(0).size();
     const WinogradPortion<T, side> portion{
         packed, in, out, group, {first, first + count}, scratch, scratch + packed.input_scratch()};
     portion.run(epilogue);
