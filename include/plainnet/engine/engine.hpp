@@ -1,9 +1,11 @@
 #pragma once
 // The fast form of a network: folded, weights packed, memory planned for one shape of input.
 
+#include <algorithm>
 #include <memory>
 #include <optional>
 #include <string_view>
+#include <thread>
 #include <type_traits>
 
 #include "plainnet/core/run_arithmetic.hpp"
@@ -243,13 +245,14 @@ class BasicEngine {
 /// What most users need: float.
 using Engine = BasicEngine<float>;
 
-/// Packs the weights of a folded network for this machine, on as many threads as will run it, and plans its memory for
-/// `input` (N, H, W, 3). A network that is given up, prepare(std::move(network), …), need not be in memory a second
-/// time.
+/// Packs the weights of a folded network for this machine, on the threads that will run it, as far as it has so many
+/// processors, and plans its memory for `input` (N, H, W, 3). A network that is given up,
+/// prepare(std::move(network), …), need not be in memory a second time.
 template <class Folded>
 auto prepare(Folded&& network, const Shape& input, const EngineOptions& options = {}) {
   using T = typename std::remove_cvref_t<Folded>::Scalar;
-  ThreadPool pool(options.threads);
+  const Index processors = std::max<Index>(1, std::thread::hardware_concurrency());
+  ThreadPool pool(std::min(options.threads, processors));
   Program<T> program(options.isa, input, pool);
   lower(std::forward<Folded>(network), program);
   return BasicEngine<T>(std::make_shared<const Program<T>>(std::move(program)), input, options);
