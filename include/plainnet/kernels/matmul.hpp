@@ -110,8 +110,8 @@ void pack_panel(const StridedMatrix<Source>& matrix, Index first, Index count, I
 
 }  // namespace detail
 
-/// Packs `matrix` (depth, columns), converting each element; `bias` has `columns` elements or is null. Memory that is
-/// fresh from the system takes longer than the copy, and less where several threads ask for it.
+/// Packs `matrix` (depth, columns), converting each element; `bias` has `columns` elements or is null. Threads of
+/// `pool` share out the panels.
 template <class T, class Source>
 PackedMatrix<T> pack_matrix(const StridedMatrix<Source>& matrix, const Source* bias, Isa isa,
                             Executor& pool = callers_thread()) {
