@@ -3,7 +3,7 @@
 //
 //   nfnet_kernels --benchmark_filter=winograd.*avx2
 //
-// Each first compares its result with the readable layer's. FLOP/s are those of the direct method for all three.
+// Each first compares its result with the readable layer's. FLOP/s are those of the direct method for all.
 
 #include <benchmark/benchmark.h>
 
@@ -46,17 +46,23 @@ void time_packed(benchmark::State& state, const Conv2d<float>& layer, const Pack
                                                 benchmark::Counter::kIsIterationInvariantRate);
 }
 
-/// `tile` is that of Winograd's convolution, 0 for the direct one.
-void add(const Shape& in, const Conv2dSizes& sizes, Index tile, Isa isa) {
-  const std::string method = tile == 0 ? "direct" : concatenate("winograd_", tile, "x", tile);
+const char* name_of(kernels::ConvolutionMethod method) {
+  using enum kernels::ConvolutionMethod;
+  if (method == direct) return "direct";
+  if (method == winograd_2x2) return "winograd_2x2";
+  return method == winograd_4x4 ? "winograd_4x4" : "winograd_4x4_of_taps";
+}
+
+void add(const Shape& in, const Conv2dSizes& sizes, kernels::ConvolutionMethod method, Isa isa) {
+  using enum kernels::ConvolutionMethod;
   const std::string name =
-      concatenate(method, "/", in.height, "x", in.width, "x", in.channels, "-", sizes.out_channels,
+      concatenate(name_of(method), "/", in.height, "x", in.width, "x", in.channels, "-", sizes.out_channels,
                   "/groups:", sizes.groups, "/stride:", sizes.window.stride.height, "/", to_string(isa));
   benchmark::RegisterBenchmark(name.c_str(), [=](benchmark::State& state) {
     Conv2d<float> layer(sizes);
     fill_randomly(layer);
     const float* bias = layer.bias ? layer.bias->data() : nullptr;
-    if (tile == 0) {
+    if (method == direct) {
       time_packed(state, layer,
                   kernels::pack_convolution(layer.weight.data(), bias, sizes.in_channels, sizes.out_channels,
                                             sizes.window, sizes.groups, isa),
@@ -64,7 +70,7 @@ void add(const Shape& in, const Conv2dSizes& sizes, Index tile, Isa isa) {
     } else {
       time_packed(state, layer,
                   kernels::pack_winograd(layer.weight.data(), bias, sizes.in_channels, sizes.out_channels,
-                                         sizes.window.padding, sizes.groups, tile, isa),
+                                         sizes.window.padding, sizes.groups, method, isa),
                   in);
     }
   });
@@ -81,6 +87,7 @@ struct Row {
 }  // namespace
 
 int main(int argc, char** argv) {
+  using enum kernels::ConvolutionMethod;
   const Row rows[] = {
       {256, 3, 16, 1, 2},   {128, 16, 32, 1, 1},     {128, 32, 64, 1, 1},  {128, 64, 128, 1, 2},  // stem
       {64, 128, 128, 1, 1}, {32, 256, 256, 2, 1},    {16, 768, 768, 6, 1}, {8, 768, 768, 6, 1},   // blocks
@@ -96,8 +103,8 @@ int main(int argc, char** argv) {
                               .out_channels = row.out_channels,
                               .window = {.kernel = 3, .stride = row.stride, .padding = padding},
                               .groups = row.groups};
-      for (Index tile : {0, 2, 4}) {
-        if (tile == 0 || row.stride == 1) add({1, row.side, row.side, row.in_channels}, sizes, tile, isa);
+      for (kernels::ConvolutionMethod method : {direct, winograd_2x2, winograd_4x4, winograd_4x4_of_taps}) {
+        if (method == direct || row.stride == 1) add({1, row.side, row.side, row.in_channels}, sizes, method, isa);
       }
     }
   }

@@ -10,9 +10,12 @@ constexpr Window same{.kernel = 3, .padding = 1};
 TEST(ConvolutionMethodOf, TakesLargeTilesForLargeMaps) {
   EXPECT_EQ(convolution_method(same, 64, 64, 128, 128), ConvolutionMethod::winograd_4x4);
   EXPECT_EQ(convolution_method(same, 32, 32, 128, 128), ConvolutionMethod::winograd_4x4);
-  EXPECT_EQ(convolution_method(same, 16, 16, 128, 128), ConvolutionMethod::winograd_2x2);
+  EXPECT_EQ(convolution_method(same, 20, 22, 128, 128), ConvolutionMethod::winograd_4x4);
+  EXPECT_EQ(convolution_method(same, 22, 19, 128, 128), ConvolutionMethod::winograd_4x4_of_taps);
+  EXPECT_EQ(convolution_method(same, 15, 15, 128, 128), ConvolutionMethod::winograd_4x4_of_taps);
+  EXPECT_EQ(convolution_method(same, 14, 14, 128, 128), ConvolutionMethod::winograd_2x2);
   EXPECT_EQ(convolution_method(same, 8, 8, 128, 128), ConvolutionMethod::winograd_2x2);
-  EXPECT_EQ(convolution_method(same, 64, 16, 128, 128), ConvolutionMethod::winograd_2x2);
+  EXPECT_EQ(convolution_method(same, 64, 14, 128, 128), ConvolutionMethod::winograd_2x2);
   EXPECT_EQ(convolution_method(same, 4, 4, 128, 128), ConvolutionMethod::direct);
 }
 

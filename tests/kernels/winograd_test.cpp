@@ -33,6 +33,16 @@ std::string to_string(const WinogradRow& row) {
                      p.left, " ", p.right, ", groups ", row.groups, row.bias ? ", bias" : "");
 }
 
+constexpr ConvolutionMethod methods[] = {ConvolutionMethod::winograd_2x2, ConvolutionMethod::winograd_4x4,
+                                         ConvolutionMethod::winograd_4x4_of_taps};
+
+Index tile_of(ConvolutionMethod method) { return method == ConvolutionMethod::winograd_2x2 ? 2 : 4; }
+
+std::string to_string(ConvolutionMethod method) {
+  const char* const weights = method == ConvolutionMethod::winograd_4x4_of_taps ? ", of taps" : "";
+  return concatenate("tile ", tile_of(method), weights);
+}
+
 std::vector<WinogradRow> winograd_rows() {
   std::vector<WinogradRow> rows = {
       {{.batch = 1, .height = 1, .width = 1, .channels = 1}, 1},
@@ -74,9 +84,10 @@ struct Weights {
     random.fill(bias);
   }
 
-  PackedWinograd<T> pack(const WinogradRow& row, Index tile, Isa isa, Executor& pool = callers_thread()) const {
+  PackedWinograd<T> pack(const WinogradRow& row, ConvolutionMethod method, Isa isa,
+                         Executor& pool = callers_thread()) const {
     return pack_winograd(weight.data(), row.bias ? bias.data() : nullptr, row.in.channels, row.out_channels,
-                         row.padding, row.groups, tile, isa, pool);
+                         row.padding, row.groups, method, isa, pool);
   }
 };
 
@@ -231,11 +242,12 @@ TYPED_TEST(WinogradOf, IsTheConvolutionWithinItsErrorBound) {
     const Numbers weight(weights.weight);
     const Numbers bias = row.bias ? Numbers(weights.bias) : Numbers();
     const Map expected = test::reference_convolution(map, weight, bias, row.out_channels, row.window(), row.groups);
-    for (Index tile : {2, 4}) {
+    for (ConvolutionMethod method : methods) {
+      const Index tile = tile_of(method);
       const Map scale = error_scale(map, weight, bias, row, tile);
       for (Isa isa : test::supported_isas()) {
-        SCOPED_TRACE(concatenate(to_string(isa), ", tile ", tile, ": ", to_string(row)));
-        const PackedWinograd<T> packed = weights.pack(row, tile, isa);
+        SCOPED_TRACE(concatenate(to_string(isa), ", ", to_string(method), ": ", to_string(row)));
+        const PackedWinograd<T> packed = weights.pack(row, method, isa);
         const Tensor<T> out = run<T>(in, packed, {}, one);
         ASSERT_TRUE(near_within(out, expected, scale, terms_of(row.in.channels / row.groups, tile)));
         for (Index threads : {2, 3, 7}) {
@@ -273,7 +285,8 @@ TYPED_TEST(WinogradOf, AddsAScaledResidualAfterTheActivation) {
                                .residual = residual.data(),
                                .residual_stride = row.out_channels,
                                .residual_scale = has_scale ? scale.data() : nullptr};
-    for (Index tile : {2, 4}) {
+    for (ConvolutionMethod method : methods) {
+      const Index tile = tile_of(method);
       const Map sizes = error_scale(map, weight, bias, row, tile);
       Map expected = activated, tolerance = sizes;
       for (Index n = 0; n < expected.batch; ++n) {
@@ -287,8 +300,8 @@ TYPED_TEST(WinogradOf, AddsAScaledResidualAfterTheActivation) {
         }
       }
       for (Isa isa : test::supported_isas()) {
-        SCOPED_TRACE(concatenate(to_string(isa), ", tile ", tile, ": ", to_string(row)));
-        ASSERT_TRUE(near_within(run<T>(in, weights.pack(row, tile, isa), epilogue, two), expected, tolerance,
+        SCOPED_TRACE(concatenate(to_string(isa), ", ", to_string(method), ": ", to_string(row)));
+        ASSERT_TRUE(near_within(run<T>(in, weights.pack(row, method, isa), epilogue, two), expected, tolerance,
                                 terms_of(row.in.channels / row.groups, tile)));
       }
     }
@@ -304,16 +317,16 @@ TYPED_TEST(WinogradOf, GivesAnImageOfABatchTheBitsItHasAlone) {
   Shape one_image = row.in;
   one_image.batch = 1;
   ThreadPool pool(2);
-  for (Index tile : {2, 4}) {
+  for (ConvolutionMethod method : methods) {
     for (Isa isa : test::supported_isas()) {
-      const PackedWinograd<T> packed = weights.pack(row, tile, isa);
+      const PackedWinograd<T> packed = weights.pack(row, method, isa);
       const Tensor<T> all = run<T>(in, packed, {}, pool);
       for (Index n = 0; n < 3; ++n) {
         Tensor<T> image(one_image);
         std::copy_n(in.view().pixel(n, 0, 0), one_image.elements(), image.data());
         const Tensor<T> alone = run<T>(image, packed, {}, pool);
         EXPECT_TRUE(test::same_bits<T>(TensorView<const T>(all.view().pixel(n, 0, 0), alone.shape()), alone.view()))
-            << to_string(isa) << ", tile " << tile << ", image " << n;
+            << to_string(isa) << ", " << to_string(method) << ", image " << n;
       }
     }
   }
@@ -331,16 +344,17 @@ TYPED_TEST(WinogradOf, GivesTheSameBitsForEveryNumberOfThreads) {
     const Weights<T> weights(row, random);
     const Tensor<T> in = random.map<T>(row.in);
     for (Isa isa : test::supported_isas()) {
-      for (Index tile : {2, 4}) {
-        const PackedWinograd<T> packed = weights.pack(row, tile, isa);
+      for (ConvolutionMethod method : methods) {
+        const PackedWinograd<T> packed = weights.pack(row, method, isa);
         const Tensor<T> expected = run(in, packed, {}, one);
         const WinogradPortions portions = packed.portions(packed.group_tiles(expected.shape()));
         for (Index threads : {2, 3, 4}) {
-          const bool is_whole = portions.count > 1 && groups * portions.count % threads == 0 && portions.are_equal();
+          const bool is_whole = !packed.keeps_taps && portions.count > 1 && groups * portions.count % threads == 0 &&
+                                portions.are_equal();
           (is_whole ? whole_portions : others) += 1;
           ThreadPool pool(threads);
           EXPECT_TRUE(test::same_bits(run(in, packed, {}, pool), expected))
-              << to_string(row) << ", " << to_string(isa) << ", tiles of " << tile << ", " << threads << " threads";
+              << to_string(row) << ", " << to_string(isa) << ", " << to_string(method) << ", " << threads << " threads";
         }
       }
     }
@@ -357,19 +371,21 @@ TYPED_TEST(WinogradOf, SpreadsNaNOnlyToTilesThatSeeIt) {
   Tensor<T> in = random.map<T>(row.in);
   in(0, 2, 9, 5) = std::numeric_limits<T>::quiet_NaN();
   ThreadPool pool(1);
-  for (Index tile : {2, 4}) {
+  for (ConvolutionMethod method : methods) {
+    const Index tile = tile_of(method);
     for (Isa isa : test::supported_isas()) {
-      const Tensor<T> out = run<T>(in, weights.pack(row, tile, isa), {}, pool);
+      const Tensor<T> out = run<T>(in, weights.pack(row, method, isa), {}, pool);
       for (Index y = 0; y < 10; ++y) {
         for (Index x = 0; x < 13; ++x) {
           const Index top = y / tile * tile - 1, left = x / tile * tile - 1;  // what its tile sees first
           const bool sees = top <= 2 && 2 < top + tile + 2 && left <= 9 && 9 < left + tile + 2;
           if (std::abs(y - 2) <= 1 && std::abs(x - 9) <= 1) {
-            ASSERT_TRUE(std::isnan(out(0, y, x, 18))) << to_string(isa) << ", tile " << tile << ": " << y << ", " << x;
+            ASSERT_TRUE(std::isnan(out(0, y, x, 18)))
+                << to_string(isa) << ", " << to_string(method) << ": " << y << ", " << x;
           }
           if (!sees) {
             ASSERT_TRUE(std::isfinite(out(0, y, x, 0)))
-                << to_string(isa) << ", tile " << tile << ": " << y << ", " << x;
+                << to_string(isa) << ", " << to_string(method) << ": " << y << ", " << x;
           }
         }
       }
@@ -402,8 +418,11 @@ TEST(Winograd, HasAFewTimesTheErrorOfTheDirectKernel) {
       convolve<float>(in, direct, {}, out.view(), nullptr, one);
       const double unit = error(out);
       ASSERT_GT(unit, 0);
-      EXPECT_LT(error(run<float>(in, weights.pack(row, 2, isa), {}, one)), 2.0 * unit) << to_string(isa);
-      EXPECT_LT(error(run<float>(in, weights.pack(row, 4, isa), {}, one)), 3.0 * unit) << to_string(isa);
+      for (ConvolutionMethod method : methods) {
+        const double most = method == ConvolutionMethod::winograd_2x2 ? 2.0 : 3.0;
+        EXPECT_LT(error(run<float>(in, weights.pack(row, method, isa), {}, one)), most * unit)
+            << to_string(isa) << ", " << to_string(method);
+      }
     }
   }
 }
@@ -464,18 +483,18 @@ TYPED_TEST(WinogradOf, PacksTheSameWhoeverPacksWhichPanels) {
   const WinogradRow row{.in = {1, 8, 8, 10}, .out_channels = 142, .groups = 2};
   const Weights<T> weights(row, random);
   for (Isa isa : test::supported_isas()) {
-    for (Index tile : {2, 4}) {
-      SCOPED_TRACE(concatenate(to_string(isa), ", tiles of ", tile));
-      const PackedWinograd<T> expected = weights.pack(row, tile, isa);
+    for (ConvolutionMethod method : methods) {
+      SCOPED_TRACE(concatenate(to_string(isa), ", ", to_string(method)));
+      const PackedWinograd<T> expected = weights.pack(row, method, isa);
       const Index width = matmul_panel_columns<T>(isa);
       const Index spare = expected.group_panels() * width - expected.group_out();
       ASSERT_GT(spare, 0);
       const Index zeros = std::count(expected.weights.begin(), expected.weights.end(), T{0});
-      EXPECT_EQ(zeros, spare * row.groups * expected.group_in() * expected.positions());
+      EXPECT_EQ(zeros, spare * row.groups * expected.panel_size() / width);
       ThreadPool three(3);
       test::InOrder only_last(4, {3});
       for (Executor* pool : {static_cast<Executor*>(&three), static_cast<Executor*>(&only_last)}) {
-        const PackedWinograd<T> packed = weights.pack(row, tile, isa, *pool);
+        const PackedWinograd<T> packed = weights.pack(row, method, isa, *pool);
         EXPECT_EQ(packed.weights, expected.weights);
         EXPECT_EQ(packed.bias, expected.bias);
       }
@@ -483,11 +502,29 @@ TYPED_TEST(WinogradOf, PacksTheSameWhoeverPacksWhichPanels) {
   }
 }
 
-TEST(Winograd, RefusesOtherTiles) {
+TEST(Winograd, RefusesTheDirectMethod) {
   const float weight[9] = {};
-  const std::string message =
-      test::error_of([&] { pack_winograd<float>(weight, nullptr, 1, 1, 1, 1, 3, Isa::baseline); });
-  EXPECT_NE(message.find("2 or 4"), std::string::npos) << message;
+  const std::string message = test::error_of(
+      [&] { pack_winograd<float>(weight, nullptr, 1, 1, 1, 1, ConvolutionMethod::direct, Isa::baseline); });
+  EXPECT_NE(message.find("direct"), std::string::npos) << message;
+}
+
+// Taps in every run give the bits that weights transformed beforehand give.
+TYPED_TEST(WinogradOf, GivesTheSameBitsWheneverWeightsAreTransformed) {
+  using T = TypeParam;
+  test::Random random(12);
+  ThreadPool pool(2);
+  for (const WinogradRow& row : winograd_rows()) {
+    const Weights<T> weights(row, random);
+    const Tensor<T> in = random.map<T>(row.in);
+    for (Isa isa : test::supported_isas()) {
+      const PackedWinograd<T> before = weights.pack(row, ConvolutionMethod::winograd_4x4, isa);
+      const PackedWinograd<T> in_run = weights.pack(row, ConvolutionMethod::winograd_4x4_of_taps, isa);
+      EXPECT_EQ(in_run.weights.size() * 4, before.weights.size());
+      EXPECT_TRUE(test::same_bits(run<T>(in, in_run, {}, pool), run<T>(in, before, {}, pool)))
+          << to_string(isa) << ": " << to_string(row);
+    }
+  }
 }
 
 }  // namespace

@@ -175,7 +175,7 @@ class Program {
       add<WinogradOperation<T>>(
           kernels::pack_winograd(conv.weight.data(), conv.bias ? conv.bias->data() : nullptr, conv.in_channels(),
                                  conv.out_channels(), padded_for(next_input(), conv.window()).padding, conv.groups(),
-                                 method == winograd_2x2 ? 2 : 4, isa_, *pool_),
+                                 method, isa_, *pool_),
           epilogue);
     }
   }

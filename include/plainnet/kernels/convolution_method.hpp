@@ -8,9 +8,10 @@
 namespace plainnet::kernels {
 
 enum class ConvolutionMethod {
-  direct,        // convolution.hpp
-  winograd_2x2,  // winograd.hpp with tiles of 2×2 outputs, weights 16/9 of the direct ones
-  winograd_4x4   // with tiles of 4×4, weights four times the direct ones
+  direct,                // convolution.hpp
+  winograd_2x2,          // winograd.hpp with tiles of 2×2 outputs, weights 16/9 of the direct ones
+  winograd_4x4,          // with tiles of 4×4, weights four times the direct ones
+  winograd_4x4_of_taps,  // the same, weights as large as the direct ones, transformed in every run
 };
 
 /// For a map of height × width outputs, a window, and the channels in and out of a group. Only a choice of speed: every
@@ -27,7 +28,7 @@ enum class ConvolutionMethod {
 ///   32×32, 256, 2                          1.6           2.4         4×4
 ///   28×28, 512, 8                          1.4           2.0         4×4
 ///   28×28, 128                             1.6           2.3         4×4
-///   16×16, 768, 6                          1.6           2.0         2×2
+///   16×16, 768, 6                          1.6           2.0         4×4 of taps
 ///   14×14, 1536, 24                        1.35          1.35        2×2
 ///   14×14, 256                             1.6 / 1.4     1.8 / 1.5   2×2
 ///   8×8, 768, 6                            1.5           1.4 / 1.3   2×2
@@ -38,16 +39,16 @@ enum class ConvolutionMethod {
 /// With two threads, which share L3 and memory, 4×4 gains 1.8 at 16×16 and 1.1 at 8×8, and 2×2 1.1 at 7×7. Below 16
 /// channels the transforms would be most of the work.
 ///
-/// Below 20×20 the 4×4 tiles are not taken although some would be faster: their transformed weights pass through memory
-/// for few pixels, and the stages with such maps hold most weights (4×4 everywhere would add 184 MB to dm_nfnet_f0's
-/// 286, this rule adds 58). With 4×4 from 16×16 on, dm_nfnet_f0 takes 0.98 of the time on one thread of Zen 5, 0.99 on
-/// two, and 86 MB more. Tiles of four rows and two columns take 0.85 of a 16×16 layer's time, 0.87 to 0.89 at 14×14 and
-/// 1.46 at 8×8, on one thread; left out, since dm_nfnet_f0 would have 35 MB more.
+/// Below 20×20 transformed weights of 4×4 tiles are not taken: they pass through memory for few pixels, and the stages
+/// with such maps hold most weights (4×4 everywhere would add 184 MB to dm_nfnet_f0's 286). From 15×15 on, 4×4 tiles
+/// are still worth a transform in every run: on Zen 5 a 16×16 layer takes 0.8 of the time of 2×2, 18×18 maps 0.98
+/// to 1.01 of their networks' time, 14×14 maps 1.01 to 1.04 (nf_resnet50, nfnet_l0 at 224 pixels).
 inline ConvolutionMethod convolution_method(const Window& window, Index height, Index width, Index group_in,
                                             Index group_out) {
   const bool fits = window.kernel == Extent2D{3} && window.stride == Extent2D{1} && window.dilation == Extent2D{1};
   if (!fits || std::min(height, width) < 7 || std::min(group_in, group_out) < 16) return ConvolutionMethod::direct;
-  return std::min(height, width) < 20 ? ConvolutionMethod::winograd_2x2 : ConvolutionMethod::winograd_4x4;
+  if (std::min(height, width) < 15) return ConvolutionMethod::winograd_2x2;
+  return std::min(height, width) < 20 ? ConvolutionMethod::winograd_4x4_of_taps : ConvolutionMethod::winograd_4x4;
 }
 
 }  // namespace plainnet::kernels

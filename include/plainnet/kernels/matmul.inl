@@ -188,8 +188,8 @@ __attribute__((noinline)) void multiply_block(const Left& left, const T* b, cons
 }
 
 /// Register blocks that `count` rows are cut into: blocks alike, of full height or one or two rows less, which are as
-/// fast a row (25 = 13 + 12, 49 = 13 + 12 + 12 + 12), where these are exactly as many. Where they are not, blocks are
-/// of full height, and the last is padded.
+/// fast a row (25 = 13 + 12, 49 = 13 + 12 + 12 + 12), or two of about half (16 = 8 + 8), where these are exactly as
+/// many. Where they are not, blocks are of full height, and the last is padded.
 template <class T>
 inline Index block_count(Index count) {
   return (count + MatmulBlock<T>::rows - 1) / MatmulBlock<T>::rows;
@@ -198,7 +198,9 @@ inline Index block_count(Index count) {
 /// Whether they are alike.
 template <class T>
 inline bool has_like_blocks(Index count) {
-  return count >= block_count<T>(count) * (MatmulBlock<T>::rows - 2);
+  constexpr Index rows = MatmulBlock<T>::rows;
+  const Index blocks = block_count<T>(count);
+  return count >= blocks * (rows - 2) || (blocks == 2 && count <= rows + 2);
 }
 
 /// How high the first of them is.
@@ -207,7 +209,8 @@ inline Index block_height(Index count) {
   constexpr Index rows = MatmulBlock<T>::rows;
   if (has_like_blocks<T>(count)) return part_of(count, block_count<T>(count), 0).size();
   if (count >= rows) return rows;
-  return count > rows / 2 ? rows - 2 : count > 1 ? rows / 2 : 1;
+  if (count > rows / 2) return count == rows / 2 + 1 ? count : rows - 2;
+  return count > 1 ? rows / 2 : 1;
 }
 
 /// Rows before block `i`.
@@ -226,6 +229,8 @@ inline void multiply_whole_block(Index height, const Left& left, const T* b, con
     multiply_block<T, rows - 1>(left, b, result, total);
   } else if (height == rows - 2) {
     multiply_block<T, rows - 2>(left, b, result, total);
+  } else if (height == rows / 2 + 1) {
+    multiply_block<T, rows / 2 + 1>(left, b, result, total);
   } else if (height == rows / 2) {
     multiply_block<T, rows / 2>(left, b, result, total);
   } else {

@@ -159,6 +159,8 @@ inline void add_strassen_block(Index height, const T* row_sums, const StrassenWe
     add_strassen_block<T, rows - 1, half>(row_sums, weights, ahead, c);
   } else if (height == rows - 2) {
     add_strassen_block<T, rows - 2, half>(row_sums, weights, ahead, c);
+  } else if (height == rows / 2 + 1) {
+    add_strassen_block<T, rows / 2 + 1, half>(row_sums, weights, ahead, c);
   } else if (height == rows / 2) {
     add_strassen_block<T, rows / 2, half>(row_sums, weights, ahead, c);
   } else {

@@ -31,16 +31,22 @@
 //   0, ±5/8, ±3/2    4    3.6 and 4.1    2.7 and 3.1    2.1 and 2.4
 //
 // Most of it is the error of long sums, which Aᵀ enlarges. So the points are the last, the best but for 1 % of a grid
-// of eighths, and their sums are made in short portions. A NaN or an infinity reaches all outputs of the tiles that see
-// it.
+// of eighths, and their sums are made in short portions. Those figures are of weights that were transformed in double
+// precision; in that of the inputs, as they are here, they have 1.01 times the error with m = 2, 1.03 with m = 4. A NaN
+// or an infinity reaches all outputs of the tiles that see it.
+//
+// Weights are transformed when they are packed, or in every run: then 4×4 tiles read from memory a quarter of that,
+// which a 16×16 map of dm_nfnet_f0 has too few pixels for. The transform is a quarter of such a layer's time: 85 cycles
+// for 36 vectors, since 36 rows of L2 are written by turns, which takes twice as long as one after the other. (One row
+// of positions at a time, or columns first and then rows by way of L1, was no faster.)
 
 #include <algorithm>
-#include <array>
 
 #include "plainnet/core/share_out.hpp"
 #include "plainnet/core/tensor.hpp"
 #include "plainnet/core/window.hpp"
 #include "plainnet/kernels/convolution.hpp"
+#include "plainnet/kernels/convolution_method.hpp"
 #include "plainnet/kernels/matmul.hpp"
 
 namespace plainnet::kernels {
@@ -94,11 +100,13 @@ struct WinogradPortions {
   }
 };
 
-/// The transformed weights of a convolution, panel by panel: (group, panel, position, channel, column in panel).
+/// The weights of a convolution, panel by panel: transformed, (group, panel, position, channel, column in panel), or
+/// its taps, (group, panel, channel, tap, column in panel), which every run transforms.
 template <class T>
 struct PackedWinograd {
   Isa isa = Isa::baseline;
   Index tile = 2;  // outputs along each axis
+  bool keeps_taps = false;
   Index in_channels = 0;
   Index out_channels = 0;
   Index groups = 1;
@@ -112,6 +120,12 @@ struct PackedWinograd {
   Index group_in() const { return in_channels / groups; }
   Index group_out() const { return out_channels / groups; }
   Index group_panels() const { return (group_out() + matmul_panel_columns<T>(isa) - 1) / matmul_panel_columns<T>(isa); }
+  /// Elements of one position of a panel, or of one tap.
+  Index slice() const { return group_in() * matmul_panel_columns<T>(isa); }
+  /// Elements of a panel as it is kept.
+  Index panel_size() const { return checked_multiply(keeps_taps ? 9 : positions(), slice()); }
+  /// Elements from position to position of a panel that is multiplied.
+  Index position_stride() const { return keeps_taps ? checked_add(slice(), winograd_gap<T>) : slice(); }
   /// Channels of a transformed tile in memory: whole vectors.
   Index input_row() const { return (group_in() + lanes_of<T>(isa) - 1) / lanes_of<T>(isa) * lanes_of<T>(isa); }
 
@@ -132,93 +146,16 @@ struct PackedWinograd {
     const Index rows = matmul_block_rows(isa);
     return {tiles, rows, tiles_in_cache() / rows};
   }
+  /// Elements of scratch memory for transformed tiles, for the sums of a panel, and in all, for each thread.
   Index input_scratch() const { return positions() * (tiles_in_cache() * input_row() + winograd_gap<T>); }
-  /// Elements of scratch memory for each thread.
+  Index sum_scratch() const {
+    return positions() * ((tiles_in_cache() + matmul_most_rows) * matmul_panel_columns<T>(isa) + winograd_gap<T>);
+  }
   Index scratch() const {
-    const Index sums = (tiles_in_cache() + matmul_most_rows) * matmul_panel_columns<T>(isa) + winograd_gap<T>;
-    return checked_add(input_scratch(), positions() * sums);
+    const Index weights_too = keeps_taps ? checked_multiply(positions(), position_stride()) : 0;
+    return checked_add(checked_add(input_scratch(), sum_scratch()), weights_too);
   }
 };
-
-namespace detail {
-
-/// G of F(tile × tile), (position along an axis, tap).
-inline std::array<std::array<double, 3>, 6> winograd_weight_transform(Index tile) {
-  const double a = tile == 2 ? 1 : winograd_points[0];
-  const std::array<double, 5> points = {0, a, -a, winograd_points[1], -winograd_points[1]};
-  const std::size_t count = static_cast<std::size_t>(tile) + 1;
-  std::array<std::array<double, 3>, 6> g{};
-  for (std::size_t i = 0; i < count; ++i) {
-    double product = 1;
-    for (std::size_t j = 0; j < count; ++j) product *= j == i ? 1 : points[i] - points[j];
-    g[i] = {1 / product, points[i] / product, points[i] * points[i] / product};
-  }
-  g[count] = {0, 0, 1};
-  return g;
-}
-
-/// G g Gᵀ of each of `count` · `channels` filters (output, input, 3, 3), transformed in double and rounded once, to
-/// (position, input, output) with `width` outputs from input to input.
-template <class T>
-void pack_winograd_panel(const T* filters, Index channels, Index count, Index width, Index tile, T* panel) {
-  const auto g = winograd_weight_transform(tile);
-  const std::size_t side = static_cast<std::size_t>(tile) + 2;
-  for (Index o = 0; o < count; ++o) {
-    for (Index c = 0; c < channels; ++c, filters += 9) {
-      for (std::size_t i = 0; i < side; ++i) {
-        double row[3];  // of G g
-        for (std::size_t kx = 0; kx < 3; ++kx) {
-          row[kx] = 0;
-          for (std::size_t ky = 0; ky < 3; ++ky) row[kx] += g[i][ky] * static_cast<double>(filters[ky * 3 + kx]);
-        }
-        for (std::size_t j = 0; j < side; ++j) {
-          const double value = row[0] * g[j][0] + row[1] * g[j][1] + row[2] * g[j][2];
-          panel[(static_cast<Index>(i * side + j) * channels + c) * width + o] = static_cast<T>(value);
-        }
-      }
-    }
-  }
-}
-
-}  // namespace detail
-
-/// Packs `weight` (O, I / groups, 3, 3) and `bias` (O) or null for tiles of 2 × 2 or 4 × 4 outputs.
-template <class T>
-PackedWinograd<T> pack_winograd(const T* weight, const T* bias, Index in_channels, Index out_channels,
-                                const Padding& padding, Index groups, Index tile, Isa isa,
-                                Executor& pool = callers_thread()) {
-  require(tile == 2 || tile == 4, "Winograd's convolution has tiles of 2 or 4 outputs, not ", tile);
-  PackedWinograd<T> packed{.isa = isa,
-                           .tile = tile,
-                           .in_channels = in_channels,
-                           .out_channels = out_channels,
-                           .groups = groups,
-                           .padding = padding,
-                           .weights = {},
-                           .bias = {},
-                           .zeros = {}};
-  const Index width = matmul_panel_columns<T>(isa);
-  const Index group_columns = packed.group_panels() * width;
-  const Index slice = packed.group_in() * width;  // of one position
-  packed.zeros.assign(static_cast<std::size_t>(in_channels), T{0});
-  packed.bias.assign(static_cast<std::size_t>(checked_multiply(groups, group_columns)), T{0});
-  packed.weights.resize(static_cast<std::size_t>(
-      checked_multiply(checked_multiply(groups * group_columns, packed.group_in()), packed.positions())));
-  for (Index o = 0; bias && o < out_channels; ++o)
-    packed.bias[static_cast<std::size_t>(o / packed.group_out() * group_columns + o % packed.group_out())] = bias[o];
-  share_out(pool, groups * packed.group_panels(), 4, [&](Range part, Index) {
-    for (Index i = part.begin; i < part.end; ++i) {
-      T* const panel = packed.weights.data() + i * packed.positions() * slice;
-      const Index group = i / packed.group_panels();
-      const Index first = i % packed.group_panels() * width;
-      const Index count = std::min(width, packed.group_out() - first);
-      if (count < width) std::fill_n(panel, packed.positions() * slice, T{0});
-      const T* const filters = weight + (group * packed.group_out() + first) * packed.group_in() * 9;
-      detail::pack_winograd_panel(filters, packed.group_in(), count, width, tile, panel);
-    }
-  });
-  return packed;
-}
 
 }  // namespace plainnet::kernels
 
@@ -227,10 +164,62 @@ PackedWinograd<T> pack_winograd(const T* weight, const T* bias, Index in_channel
 
 namespace plainnet::kernels {
 
+/// G g Gᵀ of a panel of taps, (channel, tap, column), to (position, channel, column), `stride` elements from position
+/// to position.
+template <class T>
+void transform_winograd_panel(Isa isa, Index tile, const T* taps, Index channels, T* out, Index stride) {
+  PLAINNET_DISPATCH(isa, transform_panel<T>(tile, taps, channels, out, stride));
+}
+
+/// Packs `weight` (O, I / groups, 3, 3) and `bias` (O) or null for a method of Winograd's. Threads of `pool` share out
+/// the panels.
+template <class T>
+PackedWinograd<T> pack_winograd(const T* weight, const T* bias, Index in_channels, Index out_channels,
+                                const Padding& padding, Index groups, ConvolutionMethod method, Isa isa,
+                                Executor& pool = callers_thread()) {
+  require(method != ConvolutionMethod::direct, "weights of a direct convolution are no weights of Winograd's");
+  PackedWinograd<T> packed{.isa = isa,
+                           .tile = method == ConvolutionMethod::winograd_2x2 ? 2 : 4,
+                           .keeps_taps = method == ConvolutionMethod::winograd_4x4_of_taps,
+                           .in_channels = in_channels,
+                           .out_channels = out_channels,
+                           .groups = groups,
+                           .padding = padding,
+                           .weights = {},
+                           .bias = {},
+                           .zeros = {}};
+  const Index width = matmul_panel_columns<T>(isa);
+  const Index panels = packed.group_panels();
+  const Index group_in = packed.group_in();
+  const Index taps_size = checked_multiply(9, packed.slice());
+  packed.zeros.assign(static_cast<std::size_t>(in_channels), T{0});
+  packed.bias.assign(static_cast<std::size_t>(checked_multiply(groups, panels * width)), T{0});
+  packed.weights.resize(static_cast<std::size_t>(checked_multiply(groups * panels, packed.panel_size())));
+  for (Index o = 0; bias && o < out_channels; ++o)
+    packed.bias[static_cast<std::size_t>(o / packed.group_out() * panels * width + o % packed.group_out())] = bias[o];
+  AlignedVector<T> before(packed.keeps_taps ? 0 : static_cast<std::size_t>(checked_multiply(pool.size(), taps_size)));
+  share_out(pool, groups * panels, 4, [&](Range part, Index thread) {
+    for (Index i = part.begin; i < part.end; ++i) {
+      T* const panel = packed.weights.data() + i * packed.panel_size();
+      T* const taps = packed.keeps_taps ? panel : before.data() + thread * taps_size;
+      const Index first = i % panels * width;
+      const Index count = std::min(width, packed.group_out() - first);
+      if (count < width) std::fill_n(taps, taps_size, T{0});
+      const T* const filters = weight + (i / panels * packed.group_out() + first) * group_in * 9;
+      transpose(isa, filters, group_in * 9, count, group_in * 9, taps, width);
+      if (!packed.keeps_taps)
+        transform_winograd_panel(isa, packed.tile, taps, group_in, panel, packed.position_stride());
+    }
+  });
+  return packed;
+}
+
+/// A share of a convolution: some of the tiles of all groups, or where weights are taps, some of the panels of all
+/// groups.
 template <class T>
 void convolve_part(TensorView<const T> in, const PackedWinograd<T>& packed, const Epilogue<T>& epilogue,
-                   TensorView<T> out, T* scratch, Range tiles) {
-  PLAINNET_DISPATCH(packed.isa, convolve_winograd<T>(in, packed, epilogue, out, scratch, tiles));
+                   TensorView<T> out, T* scratch, Range part) {
+  PLAINNET_DISPATCH(packed.isa, convolve_winograd<T>(in, packed, epilogue, out, scratch, part));
 }
 
 /// As convolve() of a PackedConvolution: out = act(convolution(in) + bias) + scale · residual, for any size of map and
@@ -239,10 +228,14 @@ void convolve_part(TensorView<const T> in, const PackedWinograd<T>& packed, cons
 template <class T>
 void convolve(TensorView<const T> in, const PackedWinograd<T>& packed, const Epilogue<T>& epilogue, TensorView<T> out,
               T* scratch, Executor& pool) {
-  const Index tiles = packed.group_tiles(out.shape());
   const auto convolve_some = [&](Range some, Index thread) {
     convolve_part<T>(in, packed, epilogue, out, scratch + thread * packed.scratch(), some);
   };
+  if (packed.keeps_taps) {  // each panel is transformed by one thread, and each group's tiles by few
+    const Index groups_each = std::max<Index>(1, packed.groups / pool.size());
+    return share_out(pool, packed.groups * packed.group_panels(), groups_each, convolve_some);
+  }
+  const Index tiles = packed.group_tiles(out.shape());
   const WinogradPortions portions = packed.portions(tiles);
   const Index all = packed.groups * portions.count;
   if (all % pool.size() == 0 && (portions.are_equal() || packed.groups % pool.size() == 0)) {

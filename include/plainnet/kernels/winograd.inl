@@ -59,6 +59,79 @@ inline void winograd_output(typename Simd<T>::Vector (&x)[6]) {
   x[3] = S::fma(S::broadcast(T(a * a * a)), difference_a, S::fma(S::broadcast(T(b * b * b)), difference_b, x[5]));
 }
 
+/// y = G x of F(2×2).
+template <class T>
+inline void winograd_weight(const typename Simd<T>::Vector (&x)[3], typename Simd<T>::Vector (&y)[4]) {
+  using S = Simd<T>;
+  using V = typename S::Vector;
+  const V half = S::broadcast(T(0.5));
+  const V even = S::mul(half, S::add(x[0], x[2]));
+  y[0] = S::sub(S::broadcast(T{0}), x[0]);
+  y[1] = S::fma(half, x[1], even);
+  y[2] = S::fma(S::broadcast(T(-0.5)), x[1], even);
+  y[3] = x[2];
+}
+
+/// The same of F(4×4): the rows of points a and −a differ in the sign of a.
+template <class T>
+inline void winograd_weight(const typename Simd<T>::Vector (&x)[3], typename Simd<T>::Vector (&y)[6]) {
+  using S = Simd<T>;
+  using V = typename S::Vector;
+  constexpr double a = winograd_points[0], b = winograd_points[1];
+  constexpr double at_zero = 1 / (a * a * b * b);
+  constexpr double at_a = 1 / (2 * a * a * (a * a - b * b)), at_b = 1 / (2 * b * b * (b * b - a * a));
+  const V even_a = S::fma(S::broadcast(T(at_a * a * a)), x[2], S::mul(S::broadcast(T(at_a)), x[0]));
+  const V even_b = S::fma(S::broadcast(T(at_b * b * b)), x[2], S::mul(S::broadcast(T(at_b)), x[0]));
+  y[0] = S::mul(S::broadcast(T(at_zero)), x[0]);
+  y[1] = S::fma(S::broadcast(T(at_a * a)), x[1], even_a);
+  y[2] = S::fma(S::broadcast(T(-at_a * a)), x[1], even_a);
+  y[3] = S::fma(S::broadcast(T(at_b * b)), x[1], even_b);
+  y[4] = S::fma(S::broadcast(T(-at_b * b)), x[1], even_b);
+  y[5] = x[2];
+}
+
+/// G g Gᵀ of one vector of columns of a panel: position (i, j) to out[(i · side + j) · stride].
+template <class T, Index side>
+inline void transform_weight(const T* taps, T* out, Index stride) {
+  using S = Simd<T>;
+  using V = typename S::Vector;
+  V columns[side][3];
+#pragma GCC unroll 3
+  for (Index j = 0; j < 3; ++j) {
+    V x[3];
+    V y[side];
+#pragma GCC unroll 3
+    for (Index i = 0; i < 3; ++i) x[i] = S::load(taps + (i * 3 + j) * MatmulBlock<T>::columns);
+    winograd_weight<T>(x, y);
+#pragma GCC unroll 6
+    for (Index i = 0; i < side; ++i) columns[i][j] = y[i];
+  }
+#pragma GCC unroll 6
+  for (Index i = 0; i < side; ++i) {
+    V y[side];
+    winograd_weight<T>(columns[i], y);
+#pragma GCC unroll 6
+    for (Index j = 0; j < side; ++j) S::store(out + (i * side + j) * stride, y[j]);
+  }
+}
+
+template <class T, Index side>
+inline void transform_panel(const T* taps, Index channels, T* out, Index stride) {
+  constexpr Index columns = MatmulBlock<T>::columns;
+  for (Index c = 0; c < channels; ++c, taps += 9 * columns, out += columns) {
+    for (Index v = 0; v < columns; v += Simd<T>::lanes) transform_weight<T, side>(taps + v, out + v, stride);
+  }
+}
+
+template <class T>
+inline void transform_panel(Index tile, const T* taps, Index channels, T* out, Index stride) {
+  if (tile == 2) {
+    transform_panel<T, 4>(taps, channels, out, stride);
+  } else {
+    transform_panel<T, 6>(taps, channels, out, stride);
+  }
+}
+
 /// Bᵀ d B of one vector of channels, of which `part` are there: position (i, j) to out[(i · side + j) · stride].
 template <class T, Index side>
 inline void transform_input(const T* const* pixels, Index channel, Index part, T* out, Index stride) {
@@ -140,8 +213,9 @@ struct WinogradPortion {
   TensorView<T> out;
   Index group;
   Range tiles;
-  T* inputs;  // (position, tile, channel), every position on cache lines of its own
-  T* sums;    // (position, tile, column of a panel), likewise
+  T* inputs;       // (position, tile, channel), every position on cache lines of its own
+  T* sums;         // (position, tile, column of a panel), likewise
+  T* transformed;  // (position, channel, column of a panel), likewise; where weights are taps
 
   Index input_row() const { return packed.input_row(); }
   Index input_stride() const { return tiles.size() * input_row() + winograd_gap<T>; }
@@ -177,16 +251,27 @@ struct WinogradPortion {
     }
   }
 
-  /// One product a position. Meanwhile the weights of the next, which lie behind, are brought into L2 (dm_nfnet_f0:
-  /// 0.96 of the time on one thread, 0.98 on two).
-  void multiply_panel(const T* const* rows, const T* weights) const {
+  /// One product a position. Meanwhile what comes next is brought into L2: the weights of the next position, which lie
+  /// behind (dm_nfnet_f0: 0.96 of the time on one thread, 0.98 on two), or a part of the next panel's taps.
+  void multiply_panel(const T* const* rows, Index panel) const {
     const Epilogue<T> none;
-    const Index size = packed.group_in() * columns;
-    const T* const last = packed.weights.data() + packed.weights.size() - size;
+    const T* const kept = packed.weights.data() + panel * packed.panel_size();
+    const T* const next = panel + 1 < packed.groups * packed.group_panels() ? kept + packed.panel_size() : kept;
+    const T* weights = kept;
+    if (packed.keeps_taps) {
+      transform_panel<T, side>(kept, packed.group_in(), transformed, packed.position_stride());
+      weights = transformed;
+    }
+    const Index piece = packed.panel_size() / positions;  // that is brought with each position
     const Index blocks = block_count<T>(tiles.size());
-    const Index step = (columns * static_cast<Index>(sizeof(T)) + blocks - 1) / blocks;
-    for (Index position = 0; position < positions; ++position, weights += size) {
-      Ahead ahead{reinterpret_cast<const char*>(weights < last ? weights + size : weights), step};
+    const Index row_bytes = piece / packed.group_in() * static_cast<Index>(sizeof(T));
+    const Index step = (row_bytes + blocks - 1) / blocks;
+    for (Index position = 0; position < positions; ++position, weights += packed.position_stride()) {
+      const bool is_in_panel = !packed.keeps_taps && position + 1 < positions;
+      const T* const later = is_in_panel         ? kept + (position + 1) * piece
+                             : packed.keeps_taps ? next + position * piece
+                                                 : next;
+      Ahead ahead{reinterpret_cast<const char*>(later), step};
       BlockResult<T> result(none, nullptr, sums + position * sum_stride(), columns);
       for (Index first = 0, height = 0; first < tiles.size(); first += height) {
         height = block_height<T>(tiles.size() - first);
@@ -261,17 +346,16 @@ struct WinogradPortion {
     }
   }
 
-  void run(const Epilogue<T>& epilogue) const {
+  /// Panels `some` of the group.
+  void run(Range some, const Epilogue<T>& epilogue) const {
     transform_inputs();
     const T* rows[winograd_most_tiles + MatmulBlock<T>::rows];  // the last again for those that a block has too many
     for (Index i = 0; i < tiles.size() + MatmulBlock<T>::rows; ++i) {
       rows[i] = inputs + (i < tiles.size() ? i : tiles.size() - 1) * input_row();
     }
-    const Index panels = packed.group_panels();
-    const Index panel_size = positions * packed.group_in() * columns;
-    for (Index panel = 0; panel < panels; ++panel) {
-      const Index global = group * panels + panel;
-      multiply_panel(rows, packed.weights.data() + global * panel_size);
+    for (Index panel = some.begin; panel < some.end; ++panel) {
+      const Index global = group * packed.group_panels() + panel;
+      multiply_panel(rows, global);
       const Index first = panel * columns;
       const Index left = packed.group_out() - first;
       transform_sums(packed.bias.data() + global * columns, group * packed.group_out() + first,
@@ -279,6 +363,13 @@ struct WinogradPortion {
     }
   }
 };
+
+template <class T, Index side>
+inline WinogradPortion<T, side> portion_of_tiles(TensorView<const T> in, const PackedWinograd<T>& packed,
+                                                 TensorView<T> out, T* scratch, Index group, Range tiles) {
+  T* const sums = scratch + packed.input_scratch();
+  return {packed, in, out, group, tiles, scratch, sums, sums + packed.sum_scratch()};
+}
 
 /// Some of the tiles of all groups.
 template <class T, Index side>
@@ -290,19 +381,37 @@ inline void convolve_tiles(TensorView<const T> in, const PackedWinograd<T>& pack
     const Index first = i % group_tiles;
     const Index left = group_tiles - first < tiles.end - i ? group_tiles - first : tiles.end - i;
     const Index count = packed.portions(left)(0).size();
-    const WinogradPortion<T, side> portion{
-        packed, in, out, group, {first, first + count}, scratch, scratch + packed.input_scratch()};
-    portion.run(epilogue);
+    portion_of_tiles<T, side>(in, packed, out, scratch, group, {first, first + count})
+        .run({0, packed.group_panels()}, epilogue);
     i += count;
+  }
+}
+
+/// All tiles of some of the panels of all groups.
+template <class T, Index side>
+inline void convolve_panels(TensorView<const T> in, const PackedWinograd<T>& packed, const Epilogue<T>& epilogue,
+                            TensorView<T> out, T* scratch, Range panels) {
+  const WinogradPortions portions = packed.portions(packed.group_tiles(out.shape()));
+  for (Index i = panels.begin; i < panels.end;) {
+    const Index group = i / packed.group_panels();
+    const Index first = i % packed.group_panels();
+    const Index left = packed.group_panels() - first < panels.end - i ? packed.group_panels() - first : panels.end - i;
+    for (Index portion = 0; portion < portions.count; ++portion) {
+      portion_of_tiles<T, side>(in, packed, out, scratch, group, portions(portion))
+          .run({first, first + left}, epilogue);
+    }
+    i += left;
   }
 }
 
 template <class T>
 inline void convolve_winograd(TensorView<const T> in, const PackedWinograd<T>& packed, const Epilogue<T>& epilogue,
-                              TensorView<T> out, T* scratch, Range tiles) {
-  if (packed.tile == 2) {
-    convolve_tiles<T, 4>(in, packed, epilogue, out, scratch, tiles);
+                              TensorView<T> out, T* scratch, Range part) {
+  if (packed.keeps_taps) {
+    convolve_panels<T, 6>(in, packed, epilogue, out, scratch, part);
+  } else if (packed.tile == 2) {
+    convolve_tiles<T, 4>(in, packed, epilogue, out, scratch, part);
   } else {
-    convolve_tiles<T, 6>(in, packed, epilogue, out, scratch, tiles);
+    convolve_tiles<T, 6>(in, packed, epilogue, out, scratch, part);
   }
 }
