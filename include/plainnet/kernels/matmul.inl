@@ -189,7 +189,8 @@ __attribute__((noinline)) void multiply_block(const Left& left, const T* b, cons
 
 /// Register blocks that `count` rows are cut into: blocks alike, of full height or one or two rows less, which are as
 /// fast a row (25 = 13 + 12, 49 = 13 + 12 + 12 + 12), or two of about half (16 = 8 + 8), where these are exactly as
-/// many. Where they are not, blocks are of full height, and the last is padded.
+/// many. Where they are not, the first is of full height and so on with the rest (30 = 14 + 8 + 8), and the last may be
+/// padded.
 template <class T>
 inline Index block_count(Index count) {
   return (count + MatmulBlock<T>::rows - 1) / MatmulBlock<T>::rows;
@@ -216,7 +217,9 @@ inline Index block_height(Index count) {
 /// Rows before block `i`.
 template <class T>
 inline Index block_begin(Index count, Index i) {
-  return has_like_blocks<T>(count) ? part_of(count, block_count<T>(count), i).begin : i * MatmulBlock<T>::rows;
+  Index begin = 0;
+  for (; i > 0; --i) begin += block_height<T>(count - begin);
+  return begin;
 }
 
 template <class T, class Left>
