@@ -36,7 +36,7 @@
 // or an infinity reaches all outputs of the tiles that see it.
 //
 // Weights are transformed when they are packed, or in every run: then 4×4 tiles read from memory a quarter of that,
-// which a 16×16 map of dm_nfnet_f0 has too few pixels for. The transform is a quarter of such a layer's time: 85 cycles
+// which a 16×16 map of dm_nfnet_f0 has too few pixels for. The transform is a fifth of such a layer's time: 85 cycles
 // for 36 vectors, since 36 rows of L2 are written by turns, which takes twice as long as one after the other. (One row
 // of positions at a time, or columns first and then rows by way of L1, was no faster.)
 
