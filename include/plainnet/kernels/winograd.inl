@@ -251,27 +251,34 @@ struct WinogradPortion {
     }
   }
 
-  /// One product a position. Meanwhile what comes next is brought into L2: the weights of the next position, which lie
-  /// behind (dm_nfnet_f0: 0.96 of the time on one thread, 0.98 on two), or a part of the next panel's taps.
+  const T* kept_weights(Index panel) const { return packed.weights.data() + panel * packed.panel_size(); }
+
+  /// The weights of a panel as products read them, position_stride() elements from position to position.
+  const T* weights_of(Index panel) const {
+    if (!packed.keeps_taps) return kept_weights(panel);
+    transform_panel<T, side>(kept_weights(panel), packed.group_in(), transformed, packed.position_stride());
+    return transformed;
+  }
+
+  /// What is brought into L2 during a position's product, panel_size() / positions elements: the weights of the next,
+  /// which lie behind (dm_nfnet_f0: 0.96 of the time on one thread, 0.98 on two), or a part of the next panel's taps.
+  const T* later_weights(Index panel, Index position) const {
+    const bool is_last = panel + 1 == packed.groups * packed.group_panels();
+    const Index piece = packed.panel_size() / positions;
+    if (packed.keeps_taps) return kept_weights(is_last ? panel : panel + 1) + position * piece;
+    const bool is_end = is_last && position + 1 == positions;
+    return kept_weights(panel) + (is_end ? position : position + 1) * piece;
+  }
+
+  /// One product a position.
   void multiply_panel(const T* const* rows, Index panel) const {
     const Epilogue<T> none;
-    const T* const kept = packed.weights.data() + panel * packed.panel_size();
-    const T* const next = panel + 1 < packed.groups * packed.group_panels() ? kept + packed.panel_size() : kept;
-    const T* weights = kept;
-    if (packed.keeps_taps) {
-      transform_panel<T, side>(kept, packed.group_in(), transformed, packed.position_stride());
-      weights = transformed;
-    }
-    const Index piece = packed.panel_size() / positions;  // that is brought with each position
+    const T* weights = weights_of(panel);
     const Index blocks = block_count<T>(tiles.size());
-    const Index row_bytes = piece / packed.group_in() * static_cast<Index>(sizeof(T));
+    const Index row_bytes = packed.panel_size() / positions / packed.group_in() * static_cast<Index>(sizeof(T));
     const Index step = (row_bytes + blocks - 1) / blocks;
     for (Index position = 0; position < positions; ++position, weights += packed.position_stride()) {
-      const bool is_in_panel = !packed.keeps_taps && position + 1 < positions;
-      const T* const later = is_in_panel         ? kept + (position + 1) * piece
-                             : packed.keeps_taps ? next + position * piece
-                                                 : next;
-      Ahead ahead{reinterpret_cast<const char*>(later), step};
+      Ahead ahead{reinterpret_cast<const char*>(later_weights(panel, position)), step};
       BlockResult<T> result(none, nullptr, sums + position * sum_stride(), columns);
       for (Index first = 0, height = 0; first < tiles.size(); first += height) {
         height = block_height<T>(tiles.size() - first);
