@@ -13,28 +13,49 @@
 namespace plainnet {
 namespace {
 
+/// The first number taken, of `count` in all; −1 if none was.
+testing::AssertionResult is(Range taken, Index first, Index count = 1) {
+  if (taken.size() == count && (count == 0 || taken.begin == first)) return testing::AssertionSuccess();
+  return testing::AssertionFailure() << taken.begin << " to " << taken.end;
+}
+testing::AssertionResult is_nothing(Range taken) { return is(taken, 0, 0); }
+
 TEST(TakenFromBothEnds, GivesEachNumberOnce) {
   TakenFromBothEnds numbers;
-  EXPECT_EQ(numbers.take_first(), -1);
-  EXPECT_EQ(numbers.take_last(), -1);
+  EXPECT_TRUE(is_nothing(numbers.take_first(1, false)));
+  EXPECT_TRUE(is_nothing(numbers.take_last()));
   for (int again = 0; again < 2; ++again) {
     numbers.offer({0, 5});
-    EXPECT_EQ(numbers.take_last(), 4);
-    EXPECT_EQ(numbers.take_first(), 0);
-    EXPECT_EQ(numbers.take_first(), 1);
-    EXPECT_EQ(numbers.take_last(), 3);
-    EXPECT_EQ(numbers.take_last(), 2);
-    EXPECT_EQ(numbers.take_last(), -1);
-    EXPECT_EQ(numbers.take_first(), -1);
+    EXPECT_TRUE(is(numbers.take_last(), 4));
+    EXPECT_TRUE(is(numbers.take_first(1, false), 0));
+    EXPECT_TRUE(is(numbers.take_first(1, true), 1));
+    EXPECT_TRUE(is(numbers.take_last(), 3));
+    EXPECT_TRUE(is(numbers.take_last(), 2));
+    EXPECT_TRUE(is_nothing(numbers.take_last()));
+    EXPECT_TRUE(is_nothing(numbers.take_first(1, true)));
   }
   const Index most = (Index{1} << 32) - 1;
   numbers.offer({most - 2, most});
-  EXPECT_EQ(numbers.take_last(), most - 1);
-  EXPECT_EQ(numbers.take_first(), most - 2);
-  EXPECT_EQ(numbers.take_first(), -1);
+  EXPECT_TRUE(is(numbers.take_last(), most - 1));
+  EXPECT_TRUE(is(numbers.take_first(most, false), most - 2));
+  EXPECT_TRUE(is_nothing(numbers.take_first(most, false)));
   numbers.offer({7, 7});
-  EXPECT_EQ(numbers.take_first(), -1);
-  EXPECT_EQ(numbers.take_last(), -1);
+  EXPECT_TRUE(is_nothing(numbers.take_first(3, true)));
+  EXPECT_TRUE(is_nothing(numbers.take_last()));
+}
+
+TEST(TakenFromBothEnds, GivesSeveralOfTheFirst) {
+  TakenFromBothEnds numbers;
+  numbers.offer({2, 13});
+  EXPECT_TRUE(is(numbers.take_first(4, false), 2, 4));
+  EXPECT_TRUE(is(numbers.take_first(4, false), 6, 4));
+  EXPECT_TRUE(is(numbers.take_first(4, false), 10, 3));
+  numbers.offer({0, 11});
+  EXPECT_TRUE(is(numbers.take_first(4, true), 0, 4));  // of 11
+  EXPECT_TRUE(is(numbers.take_first(4, true), 4, 4));  // of 7
+  EXPECT_TRUE(is(numbers.take_first(4, true), 8, 2));  // of 3
+  EXPECT_TRUE(is(numbers.take_first(4, true), 10, 1));
+  EXPECT_TRUE(is_nothing(numbers.take_first(4, true)));
 }
 
 TEST(TakenFromBothEnds, GivesEachNumberOnceAmongThreads) {
@@ -45,8 +66,9 @@ TEST(TakenFromBothEnds, GivesEachNumberOnceAmongThreads) {
   for (int again = 0; again < 10; ++again) {
     numbers.offer({0, count});
     pool.run([&](Index thread) {
-      for (Index i; (i = thread == 0 ? numbers.take_first() : numbers.take_last()) >= 0;)
-        ++taken[static_cast<std::size_t>(i)];
+      for (Range some; (some = thread == 0 ? numbers.take_first(3, true) : numbers.take_last()).size() > 0;) {
+        for (Index i = some.begin; i < some.end; ++i) ++taken[static_cast<std::size_t>(i)];
+      }
     });
   }
   EXPECT_TRUE(std::all_of(taken.begin(), taken.end(), [](int times) { return times == 10; }));

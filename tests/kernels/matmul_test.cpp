@@ -63,6 +63,28 @@ struct Product {
   static constexpr T untouched = T{12345};
 };
 
+/// Rows of a matrix anywhere in memory.
+template <class T>
+struct ScatteredMatrix final : RowSource<T> {
+  AlignedVector<T> memory;
+  std::vector<Index> begins;  // of the rows, elements
+  Index depth;
+
+  ScatteredMatrix(const Product<T>& product, std::vector<Index> begins_)
+      : memory(static_cast<std::size_t>(*std::max_element(begins_.begin(), begins_.end()) + product.depth)),
+        begins(std::move(begins_)),
+        depth(product.depth) {
+    for (Index r = 0; r < product.rows; ++r) {
+      const T* const row = product.a.data() + r * product.row_stride;
+      std::copy(row, row + depth, memory.begin() + begins[static_cast<std::size_t>(r)]);
+    }
+  }
+
+  void locate(Isa, Index first, Index count, T*, const T** list) const override {
+    for (Index i = 0; i < count; ++i) list[i] = memory.data() + begins[static_cast<std::size_t>(first + i)];
+  }
+};
+
 template <class T>
 Epilogue<T> leaky_relu(T slope) {
   return {.activation = Activation::leaky_relu, .slope = slope};
@@ -279,6 +301,61 @@ TYPED_TEST(MatmulOf, GivesARowTheSameBitsWhereverItStands) {
   }
 }
 
+// In any order, with other distances in each block, 4 KB or a multiple of it apart, or with one in the middle of a
+// block that is not where it would be.
+TYPED_TEST(MatmulOf, ReadsRowsWhereverTheyLie) {
+  using T = TypeParam;
+  test::Random random(11);
+  constexpr Index page = 4096 / sizeof(T);
+  const Product<T> product(61, 37, 45, random);
+  std::vector<std::vector<Index>> places(5);
+  for (Index r = 0; r < 61; ++r) {
+    places[0].push_back((r * 17 % 61) * 40);
+    places[1].push_back(r * r * 37);
+    places[2].push_back(r * page);
+    places[3].push_back((60 - r) * 2 * page);
+    places[4].push_back((r % 10 == 5 ? 61 + r : r) * 37);
+  }
+  ThreadPool one(1), two(2);
+  for (Isa isa : test::supported_isas()) {
+    const PackedMatrix<T> packed = product.pack(isa);
+    const AlignedVector<T> expected = product.run(packed, {}, one, 0, 61);
+    for (const std::vector<Index>& place : places) {
+      const ScatteredMatrix<T> rows(product, place);
+      for (ThreadPool* pool : {&one, &two}) {
+        for (Index count : {61, 16, 5}) {
+          AlignedVector<T> out(static_cast<std::size_t>(count * 45));
+          AlignedVector<T> scratch(static_cast<std::size_t>(matmul_scratch<T>(37) * pool->size()));
+          multiply<T>(rows, count, packed, {}, out.data(), 45, scratch.data(), *pool);
+          ASSERT_TRUE(std::equal(out.begin(), out.end(), expected.begin()))
+              << to_string(isa) << ": " << count << " rows, the second at " << place[1];
+        }
+      }
+    }
+  }
+}
+
+// Several panels with every block of rows, and fewer in the last group or where other threads help.
+TYPED_TEST(MatmulOf, MultipliesByGroupsOfPanels) {
+  using T = TypeParam;
+  test::Random random(12);
+  const Product<T> product(29, 300, 605, random, 3);
+  for (Isa isa : test::supported_isas()) {
+    const PackedMatrix<T> packed = product.pack(isa);
+    const Index at_once = matmul_panels_at_once<T>(isa, 300);
+    ASSERT_TRUE(at_once > 1 && packed.view().panel_count() > 2 * at_once);
+    ThreadPool one(1);
+    const AlignedVector<T> all = product.run(packed, leaky_relu(T{0.5}), one, 0, 29);
+    const double slope = 0.5;
+    ASSERT_TRUE(is_product<T>(product, all, true, &slope)) << to_string(isa);
+    for (Index threads = 2; threads <= 5; ++threads) {
+      ThreadPool pool(threads);
+      ASSERT_EQ(product.run(packed, leaky_relu(T{0.5}), pool, 0, 29), all)
+          << to_string(isa) << ", " << threads << " threads";
+    }
+  }
+}
+
 // Blocks of every height, alike or padded, in shares of rows and of columns.
 TYPED_TEST(MatmulOf, CutsAnyNumberOfRowsIntoBlocks) {
   using T = TypeParam;
@@ -410,6 +487,14 @@ TEST(Matmul, RowsInCacheAreAFewRegisterBlocksAtLeastAndASmallMapOfManyChannels) 
     EXPECT_GE(matmul_rows_in_cache<float>(depth), 3 * matmul_most_rows) << depth;
   }
   EXPECT_GE(matmul_rows_in_cache<float>(4096), 7 * 7);
+}
+
+TEST(Matmul, PanelsOfAGroupTakeAQuarterOfAMegabyteOrAreOne) {
+  EXPECT_EQ(matmul_panels_at_once<float>(Isa::avx512, 320), 6);
+  EXPECT_EQ(matmul_panels_at_once<double>(Isa::avx512, 320), 6);
+  EXPECT_EQ(matmul_panels_at_once<float>(Isa::baseline, 512), 16);
+  EXPECT_EQ(matmul_panels_at_once<float>(Isa::avx512, 4096), 1);
+  EXPECT_EQ(matmul_panels_at_once<float>(Isa::avx2, 0), 4096);
 }
 
 TEST(Matmul, ThreadsShareRowsWhereEachHasEnoughAndTheWeightsAreNotTooMany) {

@@ -141,6 +141,7 @@ TEST(SharedMatmul, PanelsOfAThreadThatIsKeptAreDoneByAnother) {
                                 .method = MatmulMethod::direct,
                                 .out = out.data(),
                                 .out_stride = product.columns,
+                                .panels_at_once = 2,
                                 .share_count = 2};
     shared.share(0).assign({0, product.rows}, {0, b.panel_count()});
     shared.share(1).assign({}, {});
@@ -170,18 +171,19 @@ TEST(SharedMatmul, WaitsForWhoIsBusyWithAPortionBeforeItLocatesTheNext) {
                               .method = MatmulMethod::direct,
                               .out = out.data(),
                               .out_stride = product.columns,
+                              .panels_at_once = 1,
                               .share_count = 1};
   ProductShare<float>& share = shared.share(0);
   share.assign({0, product.rows}, {0, b.panel_count()});
   std::thread owner([&] { multiply_shares<float>(shared, 0, scratch.data()); });
-  Index panel = -1;
-  while (panel < 0 && !share.is_last()) panel = share.take_last();
-  ASSERT_GE(panel, 0);
+  Range panel{0, 0};
+  while (panel.size() == 0 && !share.is_last()) panel = share.take_last();
+  ASSERT_EQ(panel.size(), 1);
   const Range portion = share.portion();
   std::this_thread::sleep_for(std::chrono::milliseconds(100));
   EXPECT_LT(located_rows, portion.end);
   EXPECT_EQ(share.portion().begin, portion.begin);
-  share.finish();
+  share.finish(panel);
   owner.join();
   EXPECT_GT(located_rows, portion.end);
   EXPECT_TRUE(share.is_last() && share.is_idle());
@@ -189,25 +191,28 @@ TEST(SharedMatmul, WaitsForWhoIsBusyWithAPortionBeforeItLocatesTheNext) {
 
 TEST(ProductShare, OffersEveryPanelOfEveryPortionOnce) {
   ProductShare<float> share;
-  share.assign({0, 20}, {3, 6});
+  share.assign({0, 20}, {3, 8});
   EXPECT_TRUE(share.begin());
   EXPECT_FALSE(share.begin());
   EXPECT_FALSE(share.is_last());
-  EXPECT_EQ(share.take_first(), -1);
+  EXPECT_EQ(share.take_first(1, true).size(), 0);
   const float* const lists[2] = {};
   for (Index portion : {0, 1}) {
     EXPECT_TRUE(share.is_idle());
     share.offer({portion * 10, portion * 10 + 10}, lists + portion);
     EXPECT_EQ(share.is_last(), portion == 1);
-    EXPECT_EQ(share.take_last(), 5);
-    EXPECT_EQ(share.take_first(), 3);
-    EXPECT_EQ(share.take_last(), 4);
-    EXPECT_EQ(share.take_last(), -1);
+    const Range last = share.take_last(), first = share.take_first(3, true), then = share.take_last();
+    EXPECT_TRUE(last.begin == 7 && last.end == 8);
+    EXPECT_TRUE(first.begin == 3 && first.end == 5);
+    EXPECT_TRUE(then.begin == 6 && then.end == 7);
+    const Range rest = share.take_first(3, true);
+    EXPECT_TRUE(rest.begin == 5 && rest.end == 6);
+    EXPECT_EQ(share.take_last().size(), 0);
     EXPECT_EQ(share.portion().begin, portion * 10);
     EXPECT_EQ(share.located(), lists + portion);
-    for (int i = 0; i < 3; ++i) {
+    for (const Range panels : {last, first, then, rest}) {
       EXPECT_FALSE(share.is_idle());
-      share.finish();
+      share.finish(panels);
     }
   }
   EXPECT_TRUE(share.is_idle());

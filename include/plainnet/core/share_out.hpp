@@ -20,26 +20,41 @@ inline constexpr Index most_shares = 64;
 class alignas(alignment) TakenFromBothEnds {
  public:
   /// Nothing may be left.
-  void offer(Range numbers) noexcept {
-    left_ = static_cast<std::uint64_t>(numbers.begin) << 32 | static_cast<std::uint64_t>(numbers.end);
+  void offer(Range numbers) noexcept { left_ = both(numbers); }
+
+  /// The first numbers, none if none is left: `most`, but where others help, at most half of what is left, or one.
+  Range take_first(Index most, bool others_help) noexcept {
+    return take([=](Range left) {
+      const Index count = std::min(most, others_help ? (left.size() + 1) / 2 : left.size());
+      return Choice{{left.begin, left.begin + count}, {left.begin + count, left.end}};
+    });
   }
 
-  /// A number, or −1 if none is left.
-  Index take_first() noexcept { return take(std::uint64_t{1} << 32, 32); }
-  Index take_last() noexcept {
-    const Index end = take(~std::uint64_t{0}, 0);
-    return end < 0 ? -1 : end - 1;
+  /// The last number, or none.
+  Range take_last() noexcept {
+    return take([](Range left) { return Choice{{left.end - 1, left.end}, {left.begin, left.end - 1}}; });
   }
 
  private:
-  /// Both ends, of which one changes. A thread that wakes after its look at them may find the same ends of a later
-  /// offer: then it takes a number of that one.
-  Index take(std::uint64_t change, int shift) noexcept {
-    std::uint64_t old = left_;
-    do {
-      if (old >> 32 >= (old & 0xFFFFFFFFu)) return -1;
-    } while (!left_.compare_exchange_weak(old, old + change));
-    return static_cast<Index>(old >> shift & 0xFFFFFFFFu);
+  struct Choice {
+    Range taken;
+    Range rest;
+  };
+
+  /// choose(what is left).taken, unless nothing is left. A thread that wakes after its look at it may find the same of
+  /// a later offer: then it takes numbers of that one.
+  template <class Choose>
+  Range take(Choose&& choose) noexcept {
+    for (std::uint64_t old = left_;;) {
+      const Range left{static_cast<Index>(old >> 32), static_cast<Index>(old & 0xFFFFFFFFu)};
+      if (left.begin >= left.end) return {0, 0};
+      const Choice choice = choose(left);
+      if (left_.compare_exchange_weak(old, both(choice.rest))) return choice.taken;
+    }
+  }
+
+  static std::uint64_t both(Range numbers) {
+    return static_cast<std::uint64_t>(numbers.begin) << 32 | static_cast<std::uint64_t>(numbers.end);
   }
 
   std::atomic<std::uint64_t> left_ = 0;  // the first number · 2^32 + the end
@@ -65,7 +80,7 @@ void share_out(Executor& pool, Index count, Index pieces, Task&& task) noexcept 
     for (Index i = 0; i < shares; ++i) {
       TakenFromBothEnds& share = left[static_cast<std::size_t>((thread + i) % shares)];
       const bool is_own = i == 0 && thread < shares;
-      for (Index next; (next = is_own ? share.take_first() : share.take_last()) >= 0;) work(next);
+      for (Range next; (next = is_own ? share.take_first(1, true) : share.take_last()).size() > 0;) work(next.begin);
     }
   });
 }

@@ -5,19 +5,21 @@
 //
 //   S (token, query) = k · qᵀ        P = exp(S − max over tokens)        Oᵀ (d, query) = vᵀ · P / Σ over tokens
 
-/// out (rows, panel) = rows · panel, row r at data + r · stride.
+/// out (rows, panel) = rows · panel, row r at data + r · stride. `spare` has room for copies of a block's rows.
 template <class T>
-inline void multiply_panel(const T* data, Index stride, Index rows, Index depth, const T* panel, T* out) {
+inline void multiply_panel(const T* data, Index stride, Index rows, Index depth, const T* panel, T* out, T* spare) {
   constexpr Index columns = MatmulBlock<T>::columns;
-  constexpr Index most = most_located_rows - MatmulBlock<T>::rows;
   const Epilogue<T> plain;
-  for (Index first = 0; first < rows; first += most, out += most * columns) {
-    const T* list[most_located_rows];
-    const Index count = rows - first < most ? rows - first : most;
-    for (Index i = 0; i < count; ++i) list[i] = data + (first + i) * stride;
-    fill_block<T>(list, count);
-    multiply_rows<T>(LocatedRows<T>{list, 0, depth, {}}, count, panel, BlockResult<T>(plain, nullptr, out, columns),
-                     columns);
+  BlockResult<T> result(plain, nullptr, out, columns);
+  for (Index first = 0, height = 0; first < rows; first += height) {
+    height = block_height<T>(rows - first);
+    const Index wanted = height < rows - first ? height : rows - first;
+    const T* list[MatmulBlock<T>::rows];
+    for (Index r = 0; r < wanted; ++r) list[r] = data + (first + r) * stride;
+    if (wanted < height) gather_rows<T>(list, wanted, height, depth, spare);
+    multiply_block_part<T>(rows - first, LocatedRows<T>{list, 0, depth, {reinterpret_cast<const char*>(panel), 0}},
+                           panel, result, columns);
+    result.move_down(height);
   }
 }
 
@@ -65,6 +67,7 @@ inline void attend(const Attention<T>& a, Range blocks, T* scratch) {
   T* const queries = values + d * value_stride;   // (d, columns)
   T* const scores = queries + d * columns;        // (tokens, columns)
   T* const result = scores + a.tokens * columns;  // (d, columns)
+  T* const spare = result + d * columns;          // copies of a block's rows
   for (Index block = blocks.begin; block < blocks.end; ++block) {
     const Index head = block / a.query_blocks() % a.heads;
     const Index image = block / a.query_blocks() / a.heads;
@@ -76,10 +79,10 @@ inline void attend(const Attention<T>& a, Range blocks, T* scratch) {
     for (Index i = 0; count < columns && i < d * columns; ++i) queries[i] = T{0};
     transpose<T>(q + first * stride, stride, count, d, queries, columns);
 
-    multiply_panel<T>(q + out_stride, stride, a.tokens, d, queries, scores);
+    multiply_panel<T>(q + out_stride, stride, a.tokens, d, queries, scores, spare);
     alignas(64) T inverse[columns];
     exponentiate_columns<T>(scores, a.tokens, inverse);
-    multiply_panel<T>(values, value_stride, d, a.tokens, scores, result);
+    multiply_panel<T>(values, value_stride, d, a.tokens, scores, result, spare);
     for (Index i = 0; i < d * columns; i += S::lanes) {
       S::store(result + i, S::mul(S::load(result + i), S::load(inverse + i % columns)));
     }

@@ -20,9 +20,9 @@ struct TapPixels {
     Ahead later = ahead.after(terms.begin);
     for (Index k = terms.begin; k < terms.end; tap += rows) {
       const Index count = channels - channel < terms.end - k ? channels - channel : terms.end - k;
-      const T* row[rows];
+      ScatteredRows<T, rows> row;
 #pragma GCC unroll 16
-      for (Index r = 0; r < rows; ++r) row[r] = tap[r] + first_channel + channel;
+      for (Index r = 0; r < rows; ++r) row.row[r] = tap[r] + first_channel + channel;
       add_row_products<T, rows>(row, count, b, later, sum);
       later = later.after(count);
       b += count * MatmulBlock<T>::columns;

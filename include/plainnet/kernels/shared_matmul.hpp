@@ -38,8 +38,8 @@ MatmulMethod matmul_method(Index image_rows, Index depth, Index columns) {
   return is_faster && strassen_fits<T>(depth, columns) ? MatmulMethod::strassen : MatmulMethod::direct;
 }
 
-/// A thread's share of a product. Whoever begins it locates portions of its rows and offers all panels for each, as
-/// many at once as the method multiplies by; threads that are done take some of these.
+/// A thread's share of a product. Whoever begins it locates portions of its rows, offers all panels for each, or pairs
+/// of them by Strassen's method, and multiplies by several at a time; threads that are done take some of these.
 template <class T>
 class ProductShare {
  public:
@@ -65,14 +65,14 @@ class ProductShare {
     if (portion.end == rows_.end) is_last_ = true;
   }
 
-  /// A panel of the portion that is offered, or −1 if all are taken.
-  Index take_first() noexcept { return left_.take_first(); }
-  Index take_last() noexcept { return left_.take_last(); }
+  /// Panels of the portion that is offered, none if all are taken: some for whose share it is, one for another.
+  Range take_first(Index most, bool others_help) noexcept { return left_.take_first(most, others_help); }
+  Range take_last() noexcept { return left_.take_last(); }
 
-  /// The portion from which a panel was taken, until that is finished.
+  /// The portion from which panels were taken, until these are finished.
   Range portion() const noexcept { return portion_; }
   const T* const* located() const noexcept { return located_; }
-  void finish() noexcept { --unfinished_; }
+  void finish(Range panels) noexcept { unfinished_ -= panels.size(); }
 
   /// Whether all panels that were offered are finished.
   bool is_idle() const noexcept { return unfinished_ == 0; }
@@ -99,6 +99,7 @@ struct SharedProduct {
   MatmulMethod method;
   T* out;
   Index out_stride;
+  Index panels_at_once;  // by whose share they are
   Index share_count;
   std::array<ProductShare<T>, most_shares> shares = {};
 
@@ -167,13 +168,15 @@ void multiply(const RowSource<T>& rows, Index row_count, const PackedView<T>& b,
   const Index units = (row_count + unit - 1) / unit;
   const Index panels = is_halved ? b.panel_count() / 2 : b.panel_count();
   const bool by_rows = multiplies_by_rows(row_count, unit, b, threads, method);
-  SharedProduct<T> product{.rows = rows,
-                           .b = b,
-                           .epilogue = epilogue,
-                           .method = method,
-                           .out = out,
-                           .out_stride = out_stride,
-                           .share_count = std::min(threads, most_shares)};
+  SharedProduct<T> product{
+      .rows = rows,
+      .b = b,
+      .epilogue = epilogue,
+      .method = method,
+      .out = out,
+      .out_stride = out_stride,
+      .panels_at_once = is_halved ? strassen_pairs_at_once : matmul_panels_at_once<T>(b.isa, b.depth),
+      .share_count = std::min(threads, most_shares)};
   for (Index i = 0; i < product.share_count; ++i) {
     const Range part = by_rows ? part_of(units, product.share_count, i) : Range{0, units};
     product.share(i).assign({part.begin * unit, std::min(part.end * unit, row_count)},

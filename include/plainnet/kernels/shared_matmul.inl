@@ -3,16 +3,18 @@
 /// What can be had of the portion that a share offers.
 template <class Method, class T>
 inline void multiply_panels(const SharedProduct<T>& product, ProductShare<T>& share, bool is_own, T* beside) {
-  const Range panels = share.panels();
+  const Range all = share.panels();
+  const Index most = product.panels_at_once;
   for (;;) {
-    const Index panel = is_own ? share.take_first() : share.take_last();
-    if (panel < 0) return;
-    const Index after = is_own ? panel + 1 : panel - 1;
-    // After the last panel comes the first again, for the next rows.
-    const Index next = after >= panels.begin && after < panels.end ? after : panels.begin;
-    Method::multiply(share.located(), share.portion(), product.b, panel, next, product.epilogue, product.out,
+    const Range now = is_own ? share.take_first(most, product.share_count > 1) : share.take_last();
+    if (now.size() == 0) return;
+    // After the last panels come the first again, for the next rows.
+    const Index after = is_own ? now.end : now.begin - 1;
+    const Index next = after >= all.begin && after < all.end ? after : all.begin;
+    const Range later{next, next + now.size() < all.end ? next + now.size() : all.end};
+    Method::multiply(share.located(), share.portion(), product.b, now, later, product.epilogue, product.out,
                      product.out_stride, beside);
-    share.finish();
+    share.finish(now);
   }
 }
 

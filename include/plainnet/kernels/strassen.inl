@@ -203,21 +203,16 @@ inline void multiply_pairs(const T* const* pairs, Index count, Index depth, cons
   }
 }
 
-/// Sums of products, `count` rows of two panels, become their result.
+/// Sums of products, `count` rows of two panels, a block's at most, become their result.
 template <class T>
 inline void finish_rows(const T* sums, Index count, BlockResult<T> result) {
   using S = Simd<T>;
   using Block = MatmulBlock<T>;
   for (Index panel = 0; panel < 2; ++panel, sums += Block::columns) {
-    BlockResult<T> rows = result;
-    for (Index r = 0; r < count; r += Block::rows) {
-      const Index some = r + Block::rows < count ? Block::rows : count - r;
-      typename S::Vector block[Block::rows * Block::vectors];
-      for (Index i = 0; i < some * Block::vectors; ++i)
-        block[i] = S::load(sums + (r + i / Block::vectors) * 2 * Block::columns + i % Block::vectors * S::lanes);
-      finish_block<T>(block, some, rows);
-      rows.move_down(some);
-    }
+    typename S::Vector block[Block::rows * Block::vectors];
+    for (Index i = 0; i < count * Block::vectors; ++i)
+      block[i] = S::load(sums + i / Block::vectors * 2 * Block::columns + i % Block::vectors * S::lanes);
+    finish_block<T>(block, count, result);
     result.move_right(Block::columns);
   }
 }
@@ -263,29 +258,54 @@ struct StrassenMethod {
     }
   }
 
-  static void multiply(const T* const* pairs, Range portion, const PackedView<T>& b, Index pair, Index next,
+  /// Elements from the product of a portion and a pair of panels to that of the next pair.
+  static Index product_size(Index rows) {
+    constexpr Index block_rows = 2 * MatmulBlock<T>::rows;
+    return (rows + block_rows - 1) / block_rows * block_rows * 2 * MatmulBlock<T>::columns;
+  }
+
+  /// A portion of rows times some pairs of panels, strassen_pairs_at_once at most. Meanwhile each brings the next into
+  /// L2, the last the first of `later`.
+  static void multiply(const T* const* pairs, Range portion, const PackedView<T>& b, Range panels, Range later,
                        const Epilogue<T>& epilogue, T* out, Index out_stride, T* beside) {
     constexpr Index width = 2 * MatmulBlock<T>::columns;
-    constexpr Index block_rows = 2 * MatmulBlock<T>::rows;
-    const Index count = portion.size();
-    const Index first_column = pair * width;
-    T* const product = beside;
-    T* const sums = product + (count + block_rows - 1) / block_rows * block_rows * width;
-    const T* const now = b.panels + first_column * b.depth;
-    const T* const later = b.panels + next * width * b.depth;
-    const T* const bias = b.bias ? b.bias + first_column : nullptr;
-    if (strassen_half(b.depth) == strassen_half_terms) {
-      multiply_pairs<T, strassen_half_terms>(pairs, (count + 1) / 2, b.depth, now, later, bias, product, sums);
-    } else {
-      multiply_pairs<T, strassen_longer_half_terms>(pairs, (count + 1) / 2, b.depth, now, later, bias, product, sums);
+    const Index count = (portion.size() + 1) / 2;
+    const Index size = product_size(portion.size());
+    T* const sums = beside + strassen_pairs_at_once * size;
+    for (Index i = panels.begin; i < panels.end; ++i) {
+      const T* const now = b.panels + i * width * b.depth;
+      const T* const next = b.panels + (i + 1 < panels.end ? i + 1 : later.begin) * width * b.depth;
+      const T* const bias = b.bias ? b.bias + i * width : nullptr;
+      T* const product = beside + (i - panels.begin) * size;
+      if (strassen_half(b.depth) == strassen_half_terms) {
+        multiply_pairs<T, strassen_half_terms>(pairs, count, b.depth, now, next, bias, product, sums);
+      } else {
+        multiply_pairs<T, strassen_longer_half_terms>(pairs, count, b.depth, now, next, bias, product, sums);
+      }
     }
     BlockResult<T> result(epilogue, nullptr, out, out_stride);
     result.move_down(portion.begin / epilogue.pool);
-    result.move_right(first_column);
-    if (epilogue.pool > 1 || result.is_plain()) {
-      pool_rows<T>(product, count, width, epilogue.pool, result.out, out_stride, width);
-    } else {
-      finish_rows<T>(product, count, result);
+    result.move_right(panels.begin * width);
+    finish_products(beside, size, panels.size(), portion.size(), result);
+  }
+
+  /// `count` products of `rows` rows become their results, side by side: a few rows of all before the next.
+  static void finish_products(const T* products, Index size, Index count, Index rows, BlockResult<T> result) {
+    constexpr Index width = 2 * MatmulBlock<T>::columns;
+    const Index pool = result.epilogue->pool;
+    const bool is_copied = pool > 1 || result.is_plain();
+    const Index step = is_copied ? pool : MatmulBlock<T>::rows;
+    for (Index r = 0; r < rows; r += step, products += step * width) {
+      const Index some = step < rows - r ? step : rows - r;
+      for (Index i = 0; i < count; ++i, result.move_right(width)) {
+        if (is_copied) {
+          pool_rows<T>(products + i * size, some, width, pool, result.out, result.stride, width);
+        } else {
+          finish_rows<T>(products + i * size, some, result);
+        }
+      }
+      result.move_right(-count * width);
+      result.move_down(some / pool);
     }
   }
 };

@@ -356,9 +356,9 @@ struct WinogradPortion {
   /// Panels `some` of the group.
   void run(Range some, const Epilogue<T>& epilogue) const {
     transform_inputs();
-    const T* rows[winograd_most_tiles + MatmulBlock<T>::rows];  // the last again for those that a block has too many
+    const T* rows[winograd_most_tiles + MatmulBlock<T>::rows];  // those that a block has too many lie behind
     for (Index i = 0; i < tiles.size() + MatmulBlock<T>::rows; ++i) {
-      rows[i] = inputs + (i < tiles.size() ? i : tiles.size() - 1) * input_row();
+      rows[i] = inputs + i * input_row();
     }
     for (Index panel = some.begin; panel < some.end; ++panel) {
       const Index global = group * packed.group_panels() + panel;
