@@ -160,6 +160,8 @@ struct PackedWinograd {
 
 }  // namespace plainnet::kernels
 
+#define PLAINNET_KERNEL "plainnet/kernels/winograd_transforms.inl"
+#include "plainnet/kernels/for_each_isa.hpp"
 #define PLAINNET_KERNEL "plainnet/kernels/winograd.inl"
 #include "plainnet/kernels/for_each_isa.hpp"
 
