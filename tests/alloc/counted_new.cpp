@@ -1,9 +1,12 @@
-// Linked with --wrap=malloc,--wrap=calloc,--wrap=free: what this program's own files call is counted, what the C and
-// C++ libraries do inside is not.
+// Linked with --wrap=malloc,--wrap=calloc,--wrap=free,--wrap=mmap,--wrap=munmap: what this program's own files call is
+// counted, what the C and C++ libraries do inside is not. Of mappings those count that are no file's.
 
+#include <array>
+#include <atomic>
 #include <cstddef>
 #include <cstdlib>
 #include <new>
+#include <sys/mman.h>
 
 #include "alloc/counted_new.hpp"
 
@@ -11,6 +14,8 @@ extern "C" {
 void* __real_malloc(std::size_t size);
 void* __real_calloc(std::size_t count, std::size_t size);
 void __real_free(void* memory);
+void* __real_mmap(void* address, std::size_t size, int protection, int flags, int file, off_t offset);
+int __real_munmap(void* address, std::size_t size);
 }
 
 namespace plainnet::test {
@@ -49,6 +54,17 @@ void* allocate_or_throw(std::size_t size, std::size_t alignment) {
   return memory;
 }
 
+/// Mappings that were counted.
+std::array<std::atomic<void*>, 1024> mappings;
+
+bool exchange(void* old, void* now) {
+  for (std::atomic<void*>& mapping : mappings) {
+    void* expected = old;
+    if (mapping.compare_exchange_strong(expected, now)) return true;
+  }
+  return false;
+}
+
 std::size_t to_size(std::align_val_t alignment) { return static_cast<std::size_t>(alignment); }
 
 }  // namespace
@@ -67,6 +83,19 @@ void* __wrap_calloc(std::size_t number, std::size_t size) {
   return plainnet::test::count([&] { return __real_calloc(number, size); });
 }
 void __wrap_free(void* memory) { release(memory); }
+void* __wrap_mmap(void* address, std::size_t size, int protection, int flags, int file, off_t offset) {
+  using namespace plainnet::test;
+  if (!(flags & MAP_ANONYMOUS)) return __real_mmap(address, size, protection, flags, file, offset);
+  void* const memory = count([&]() -> void* {
+    void* const mapped = __real_mmap(address, size, protection, flags, file, offset);
+    return mapped != MAP_FAILED && exchange(nullptr, mapped) ? mapped : nullptr;
+  });
+  return memory ? memory : MAP_FAILED;
+}
+int __wrap_munmap(void* address, std::size_t size) {
+  if (plainnet::test::exchange(address, nullptr)) --plainnet::test::allocations.live;
+  return __real_munmap(address, size);
+}
 }
 
 // Not inlined: GCC would see free() for what it knows as operator new's, and warn.

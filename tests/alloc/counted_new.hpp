@@ -5,7 +5,7 @@
 
 namespace plainnet::test {
 
-/// Of all forms of the global operator new, and of malloc() and calloc() where the library calls them.
+/// Of all forms of the global operator new, and of malloc(), calloc() and mmap() where the library calls them.
 struct Allocations {
   std::atomic<long> made = 0;  // since the program began; those that failed too
   std::atomic<long> live = 0;  // not yet freed

@@ -29,7 +29,7 @@ TEST(OperatorNew, IsCountedInEveryForm) {
   EXPECT_EQ(allocations_of([] { ::operator delete(::operator new(8, std::nothrow)); }), 1);
   EXPECT_EQ(allocations_of([] { ::operator delete[](::operator new[](8, std::nothrow)); }), 1);
   EXPECT_EQ(allocations_of([] { AlignedVector<float> vector(100); }), 1);
-  EXPECT_EQ(allocations_of([] { AlignedVector<float> vector(2'000'000); }), 1);  // by calloc()
+  EXPECT_EQ(allocations_of([] { AlignedVector<float> vector(2'000'000); }), 1);  // by mmap()
   EXPECT_EQ(allocations_of([] {}), 0);
 }
 

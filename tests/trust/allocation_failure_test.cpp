@@ -152,7 +152,7 @@ TEST(AllocationFailure, IsAnExceptionOfEveryStepToAnNfNet) {
   }
 }
 
-// From 4 MB on, memory comes from calloc().
+// From 4 MB on, memory comes from mmap().
 TEST(AllocationFailure, IsAnExceptionForLargeWeightsToo) {
   FoldedVanillaNet<float> network({.widths = {4, 1024, 1024}, .strides = {1, 1}, .classes = 2, .act_num = 0});
   EXPECT_GT(fail_each([&] { prepare(network, {1, 16, 16, 3}); }), 10);
