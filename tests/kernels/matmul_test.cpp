@@ -335,6 +335,31 @@ TYPED_TEST(MatmulOf, ReadsRowsWhereverTheyLie) {
   }
 }
 
+// A block has rows that nobody wants: they are the last wanted one, whatever lies behind it in memory and in the list.
+TYPED_TEST(MatmulOf, CopiesABlockThatReachesOverTheLastRow) {
+  using T = TypeParam;
+  constexpr Index depth = 5;
+  for (Index wanted : {1, 2, 5, 9}) {  // two are a block of three
+    for (bool goes_on : {false, true}) {
+      SCOPED_TRACE(concatenate(wanted, " rows, ", goes_on ? "and more" : "and nothing"));
+      AlignedVector<T> rows(static_cast<std::size_t>(wanted * depth), T{3});
+      rows.resize(30 * depth, T{9});
+      const T* list[30];
+      for (Index r = 0; r < 30; ++r) list[r] = r < wanted || goes_on ? rows.data() + r * depth : nullptr;
+      AlignedVector<T> copies(static_cast<std::size_t>(30 * copied_row_stride<T>(depth)), T{7});
+      baseline::space_out<T>(list, wanted, depth, copies.data());
+      for (Index first = 0, height = 0; first < wanted; first += height) {
+        height = baseline::block_height<T>(wanted - first);
+        for (Index r = first; r < first + height; ++r) {
+          ASSERT_NE(list[r], nullptr) << r;
+          EXPECT_EQ(std::count(list[r], list[r] + depth, T{3}), depth) << r;
+          EXPECT_EQ(list[r] - list[first], (r - first) * (height > 1 ? list[first + 1] - list[first] : 0)) << r;
+        }
+      }
+    }
+  }
+}
+
 // Several panels with every block of rows, and fewer in the last group or where other threads help.
 TYPED_TEST(MatmulOf, MultipliesByGroupsOfPanels) {
   using T = TypeParam;
