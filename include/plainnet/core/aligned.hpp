@@ -34,8 +34,8 @@ inline constexpr std::size_t large_block = std::size_t{4} << 20;
 /// 400 MB is entered in the page tables in hundreds of pieces instead of a hundred thousand).
 ///
 /// A mapping, since the heap keeps what is freed, where large blocks often do not fit, and what it uses again has small
-/// pages and must be cleared: dm_nfnet_f6 needed 1.34 times the memory of its weights, now 1.06; caformer_b36, folded,
-/// is prepared in 71 ms for 122 but loaded in 108 for 90.
+/// pages and must be cleared: dm_nfnet_f6 at 64 pixels needed 1.34 times the memory of its weights, now 1.06;
+/// caformer_b36, folded, is prepared in 71 ms for 122 but loaded in 108 for 90.
 inline void* map_block(std::size_t bytes) {
   void* const place = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (place == MAP_FAILED) throw std::bad_alloc();

@@ -55,7 +55,8 @@ Index matmul_rows_in_cache(Index depth) {
 
 /// Panels that are multiplied by one after the other with every block of rows, for which they wait in L2: what is
 /// written of a row lies side by side (Emerald Rapids, where memory that is not in L2 is far: 512 terms and columns
-/// 1.06 times faster, 512 terms and 1024 columns 1.05, 320 terms and 1280 columns 1.03; Zen 5 0.99 to 1.02).
+/// 1.06 times faster, 512 terms and 1024 columns 1.06, 320 terms and 1280 columns 1.02 to 1.04, as kernels alone; Zen 5
+/// 0.99 to 1.02).
 template <class T>
 Index matmul_panels_at_once(Isa isa, Index depth) {
   constexpr Index bytes = 1 << 18;

@@ -100,7 +100,7 @@ inline void space_out(const T** list, Index count, Index depth, T* copies) {
 }
 
 /// How a thread multiplies: portions of rows, located, one after the other, each by panels. StrassenMethod has the same
-/// members and multiplies by several panels at once.
+/// members and multiplies by pairs of panels.
 template <class T>
 struct DirectMethod {
   /// Rows that are located at a time where there are `count`.

@@ -73,9 +73,9 @@ Index strassen_most_rows(Index depth) {
 /// it needs one pointer (by as much as 1.02 faster), and an odd number of cache lines, as that of copied_row_stride().
 constexpr Index strassen_sum_stride(Index half) { return half + 16; }
 
-/// Pairs of panels whose products are written one beside the other, as matmul_panels_at_once() are (Zen 5, one thread:
-/// vanillanet_5 and vanillanet_9 take 0.98 of the time; writing 2 KB of a row takes less than half as long as 256 bytes
-/// where rows are 8 KB apart).
+/// Pairs of panels whose products are written one beside the other, as matmul_panels_at_once() are (Zen 5: vanillanet_5
+/// and vanillanet_9 take 0.98 to 1.00 of the time on one thread; writing 1 KB of a row takes less than half as long as
+/// 256 bytes where rows are 8 KB apart).
 inline constexpr Index strassen_pairs_at_once = 4;
 
 /// Elements of scratch memory for sums of rows: (block of pairs, portion of terms, product, pair, term).
