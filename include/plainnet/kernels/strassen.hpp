@@ -17,9 +17,9 @@
 // first block of rows, and stay in L2 until all rows have passed: so weights are stored once, as any product wants
 // them, and are no more to read.
 //
-// An element's rounding error grows with its neighbours: it is twice that of the definition for numbers of one size
-// (2048 terms, root mean square: 4.9 ε for 2.4 ε). The logits of VanillaNets are as near to the reference as they were
-// (README: 3.1e-7 to 8.9e-7 at most, by definition 3.1e-7 to 7.9e-7). A pair of rows has the same bits wherever it
+// An element's rounding error grows with its neighbours. For numbers of one size it is, root mean square, 3.9 ε of the
+// result's for halves of 160 terms, 4.9 for 256, 5.5 for 320; that of the definition, in portions of 128 terms, 1.8.
+// The logits are as near to the reference as PyTorch's (README). A pair of rows has the same bits wherever it
 // stands; the last row of an odd number is paired with itself.
 
 #include <algorithm>
@@ -46,19 +46,20 @@ inline constexpr StrassenTerm strassen_products[strassen_terms] = {
     {{0, 1, 0, -1}, {0, 0, 1, 1}, {1, 0, 0, 0}},  // M7
 };
 
-/// Terms of a half: a product is summed in portions as those of matmul.hpp are, or in longer ones where the depth has
-/// none of these, as 768 has. Shorter ones were faster alone (320 terms in halves of 160 by 1.05, 384 in halves of 192
-/// likewise), but in no network (poolformer_s12 and m36, caformer_s18: 0.99 to 1.01).
-inline constexpr Index strassen_half_terms = matmul_terms_in_portion;
-inline constexpr Index strassen_longer_half_terms = 384;
+/// Terms of a half: a product is summed in portions of twice as many. 256 where the depth has whole portions of it,
+/// else as many as may be; 0 if none of these fits. Fewer than 160 gain nothing (poolformer_s12, convformer_s18).
 inline Index strassen_half(Index depth) {
-  return depth % (2 * strassen_half_terms) == 0 ? strassen_half_terms : strassen_longer_half_terms;
+  constexpr Index usual = 256, least = 160, most = 320, step = 16;
+  if (depth % (2 * usual) == 0) return usual;
+  Index half = most;
+  while (half >= least && depth % (2 * half) != 0) half -= step;
+  return half >= least ? half : 0;
 }
 
 /// Whether terms come in whole portions, and panels of every instruction set in pairs.
 template <class T>
 bool strassen_fits(Index depth, Index columns) {
-  return depth % (2 * strassen_half(depth)) == 0 && columns % (2 * matmul_panel_columns<T>(Isa::avx512)) == 0;
+  return strassen_half(depth) != 0 && columns % (2 * matmul_panel_columns<T>(Isa::avx512)) == 0;
 }
 
 /// Most rows whose sums are made at a time.
@@ -69,9 +70,14 @@ Index strassen_most_rows(Index depth) {
                            most_located_rows - matmul_most_rows);
 }
 
-/// Elements from a sum of two rows' halves to that of the next two rows: known to a block when it is compiled, so that
-/// it needs one pointer (by as much as 1.02 faster), and an odd number of cache lines, as that of copied_row_stride().
-constexpr Index strassen_sum_stride(Index half) { return half + 16; }
+/// Elements from a sum of two rows' halves to that of the next two rows: one of two numbers, known to a block when it
+/// is compiled, so that it needs one pointer (by as much as 1.02 faster), and an odd number of cache lines, as that of
+/// copied_row_stride(). With the longer for all, three networks took 1.004 of the time (Zen 4).
+inline constexpr Index strassen_short_stride = 256 + 16;
+inline constexpr Index strassen_long_stride = 320 + 16;
+inline Index strassen_sum_stride(Index half) {
+  return half < strassen_short_stride ? strassen_short_stride : strassen_long_stride;
+}
 
 /// Pairs of panels whose products are written one beside the other, as matmul_panels_at_once() are (Zen 5: vanillanet_5
 /// and vanillanet_9 take 0.98 to 1.00 of the time on one thread; writing 1 KB of a row takes less than half as long as

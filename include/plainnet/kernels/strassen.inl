@@ -59,8 +59,8 @@ struct RowSums {
   /// sum(r, c) += sums(r, k) · b(k, c) over a half. If b has a second matrix, it is added to the first or subtracted on
   /// the way, and the result kept: additions are made in the shade of the products, by adders that most processors have
   /// beside their multipliers.
-  template <Index rows, bool is_sum, Index half>
-  void add_products(const StrassenFactor<T>& b, T* kept,
+  template <Index rows, bool is_sum, Index stride>
+  void add_products(Index half, const StrassenFactor<T>& b, T* kept,
                     typename Simd<T>::Vector (&sum)[rows][MatmulBlock<T>::vectors]) const {
     using S = Simd<T>;
     using V = typename S::Vector;
@@ -71,7 +71,6 @@ struct RowSums {
     const T* pixels = sums;
     const char* later = ahead.data;
     const bool is_difference = b.sign < 0;
-    constexpr Index stride = strassen_sum_stride(half);
     for (Index k = 0; k < half; ++k, ++pixels) {
       V column[vectors];
 #pragma GCC unroll 2
@@ -110,15 +109,16 @@ struct StrassenWeights {
   bool are_summed;
 };
 
-/// What a block of `rows` pairs and a portion of terms adds to the product at c, (2 · rows, two panels).
-template <class T, Index rows, Index half>
-inline void add_strassen_block(const T* row_sums, const StrassenWeights<T>& weights,
+/// What a block of `rows` pairs and a portion of terms adds to the product at c, (2 · rows, two panels). `stride` is
+/// that of the sums.
+template <class T, Index rows, Index stride>
+inline void add_strassen_block(Index half, const T* row_sums, const StrassenWeights<T>& weights,
                                const Ahead (&ahead)[strassen_terms], T* c) {
   using S = Simd<T>;
   using V = typename S::Vector;
   constexpr Index vectors = MatmulBlock<T>::vectors;
   constexpr Index columns = MatmulBlock<T>::columns;
-  for (Index term = 0; term < strassen_terms; ++term, row_sums += rows * strassen_sum_stride(half)) {
+  for (Index term = 0; term < strassen_terms; ++term, row_sums += rows * stride) {
     const StrassenFactor<T> b(weights.quarters, strassen_products[term].b);
     T* const kept = weights.sums + term * half * columns;
     const RowSums<T> left{row_sums, ahead[term]};
@@ -129,10 +129,10 @@ inline void add_strassen_block(const T* row_sums, const StrassenWeights<T>& weig
       for (Index v = 0; v < vectors; ++v) sum[r][v] = S::broadcast(T{0});
     }
     if (b.second && !weights.are_summed) {
-      left.template add_products<rows, true, half>(b, kept, sum);
+      left.template add_products<rows, true, stride>(half, b, kept, sum);
     } else {
       const StrassenFactor<T> factor{b.second ? kept : b.first};
-      left.template add_products<rows, false, half>(factor, nullptr, sum);
+      left.template add_products<rows, false, stride>(half, factor, nullptr, sum);
     }
     for (Index quarter = 0; quarter < 4; ++quarter) {
       const int coefficient = strassen_products[term].c[quarter];
@@ -149,34 +149,35 @@ inline void add_strassen_block(const T* row_sums, const StrassenWeights<T>& weig
   }
 }
 
-template <class T, Index half>
-inline void add_strassen_block(Index height, const T* row_sums, const StrassenWeights<T>& weights,
+template <class T, Index stride>
+inline void add_strassen_block(Index half, Index height, const T* row_sums, const StrassenWeights<T>& weights,
                                const Ahead (&ahead)[strassen_terms], T* c) {
   constexpr Index rows = MatmulBlock<T>::rows;
   if (height == rows) {
-    add_strassen_block<T, rows, half>(row_sums, weights, ahead, c);
+    add_strassen_block<T, rows, stride>(half, row_sums, weights, ahead, c);
   } else if (height == rows - 1) {
-    add_strassen_block<T, rows - 1, half>(row_sums, weights, ahead, c);
+    add_strassen_block<T, rows - 1, stride>(half, row_sums, weights, ahead, c);
   } else if (height == rows - 2) {
-    add_strassen_block<T, rows - 2, half>(row_sums, weights, ahead, c);
+    add_strassen_block<T, rows - 2, stride>(half, row_sums, weights, ahead, c);
   } else if (height == rows / 2 + 1) {
-    add_strassen_block<T, rows / 2 + 1, half>(row_sums, weights, ahead, c);
+    add_strassen_block<T, rows / 2 + 1, stride>(half, row_sums, weights, ahead, c);
   } else if (height == rows / 2) {
-    add_strassen_block<T, rows / 2, half>(row_sums, weights, ahead, c);
+    add_strassen_block<T, rows / 2, stride>(half, row_sums, weights, ahead, c);
   } else {
-    add_strassen_block<T, 1, half>(row_sums, weights, ahead, c);
+    add_strassen_block<T, 1, stride>(half, row_sums, weights, ahead, c);
   }
 }
 
 /// c (2 · count and what fills the last block, two panels) = bias + pairs of rows · two panels, which begin at
-/// `weights`. Meanwhile those that begin at `later` are brought into L2. `half` is that of the depth.
-template <class T, Index half>
+/// `weights`. Meanwhile those that begin at `later` are brought into L2. `stride` is that of the sums.
+template <class T, Index stride>
 inline void multiply_pairs(const T* const* pairs, Index count, Index depth, const T* weights, const T* later,
                            const T* bias, T* c, T* sums) {
   using S = Simd<T>;
   constexpr Index columns = MatmulBlock<T>::columns;
   constexpr Index row_bytes = columns * static_cast<Index>(sizeof(T));
-  constexpr Index quarter_size = half * columns;
+  const Index half = strassen_half(depth);
+  const Index quarter_size = half * columns;
   const Index panel = depth * columns;
   const Index blocks = block_count<T>(count);
   const Index step = (row_bytes + blocks - 1) / blocks;
@@ -194,8 +195,8 @@ inline void multiply_pairs(const T* const* pairs, Index count, Index depth, cons
       T* const block = c + 2 * r * 2 * columns;
       for (Index i = 0; k == 0 && i < 2 * height * 2 * columns; i += S::lanes)
         S::store(block + i, bias ? S::load(bias + i % (2 * columns)) : S::broadcast(T{0}));
-      const T* const row_sums = pairs[r] + k / (2 * half) * strassen_terms * height * strassen_sum_stride(half);
-      add_strassen_block<T, half>(height, row_sums, portion, ahead, block);
+      const T* const row_sums = pairs[r] + k / (2 * half) * strassen_terms * height * stride;
+      add_strassen_block<T, stride>(half, height, row_sums, portion, ahead, block);
       portion.are_summed = true;
       for (Ahead& quarter : ahead) quarter = quarter.after(half);
       r += height;
@@ -277,10 +278,10 @@ struct StrassenMethod {
       const T* const next = b.panels + (i + 1 < panels.end ? i + 1 : later.begin) * width * b.depth;
       const T* const bias = b.bias ? b.bias + i * width : nullptr;
       T* const product = beside + (i - panels.begin) * size;
-      if (strassen_half(b.depth) == strassen_half_terms) {
-        multiply_pairs<T, strassen_half_terms>(pairs, count, b.depth, now, next, bias, product, sums);
+      if (strassen_sum_stride(strassen_half(b.depth)) == strassen_short_stride) {
+        multiply_pairs<T, strassen_short_stride>(pairs, count, b.depth, now, next, bias, product, sums);
       } else {
-        multiply_pairs<T, strassen_longer_half_terms>(pairs, count, b.depth, now, next, bias, product, sums);
+        multiply_pairs<T, strassen_long_stride>(pairs, count, b.depth, now, next, bias, product, sums);
       }
     }
     BlockResult<T> result(epilogue, nullptr, out, out_stride);

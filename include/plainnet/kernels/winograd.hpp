@@ -21,7 +21,8 @@
 //
 // of the exact one, plus as many ε times the residual: a sum of C terms in portions of p, and 24 for the two
 // transforms, the rounded weights and the epilogue. What counts in a network is the root of the mean square, measured
-// on random tiles of 128 channels in units of the direct kernel's error, for normal and for rectified inputs:
+// on random tiles of 128 channels in units of the definition's error, in portions of 256 terms, for normal and for
+// rectified inputs:
 //
 //   points           m    p = 128        p = 64         p = 32
 //   0, ±1            2    1.2 and 1.6    0.9 and 1.1    0.7 and 1.0
