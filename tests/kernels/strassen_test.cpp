@@ -299,7 +299,7 @@ TYPED_TEST(StrassenOf, ConvolvesAnImageTheSameInEveryBatch) {
   }
 }
 
-TEST(Strassen, HalvesAreOf256TermsOrWhatDividesTheDepth) {
+TEST(Strassen, HalvesAreOf160To320TermsThatDivideTheDepth) {
   for (const auto& [depth, half] : {std::pair<Index, Index>{512, 256},
                                     {1536, 256},
                                     {4096, 256},
