@@ -19,8 +19,8 @@
 //
 // An element's rounding error grows with its neighbours. For numbers of one size it is, root mean square, 3.9 ε of the
 // result's for halves of 160 terms, 4.9 for 256, 5.5 for 320; that of the definition, in portions of 128 terms, 1.8.
-// The logits are as near to the reference as PyTorch's (README). A pair of rows has the same bits wherever it
-// stands; the last row of an odd number is paired with itself.
+// README has that of the logits. A pair of rows has the same bits wherever it stands; the last row of an odd number is
+// paired with itself.
 
 #include <algorithm>
 
