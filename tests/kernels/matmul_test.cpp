@@ -1,6 +1,8 @@
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <limits>
+#include <vector>
 
 #include <gtest/gtest.h>
 
@@ -404,6 +406,21 @@ TYPED_TEST(MatmulOf, CutsAnyNumberOfRowsIntoBlocks) {
     }
   }
 }
+
+#if PLAINNET_X86
+// Rows that nobody wants are multiplied only where no cut into that many blocks does without them.
+TEST(Matmul, FewNumbersOfRowsArePaddedInBlocksOf14) {
+  if (!is_supported(Isa::avx512)) GTEST_SKIP() << "no AVX-512";
+  std::vector<Index> padded;
+  for (Index count = 1; count <= 300; ++count) {
+    Index rows = 0;
+    for (; rows < count; rows += avx512::block_height<float>(count - rows)) {
+    }
+    if (rows > count) padded.push_back(count);
+  }
+  EXPECT_EQ(padded, (std::vector<Index>{2, 3, 4, 5, 6, 9, 10, 11, 17, 18, 23}));
+}
+#endif
 
 // More rows than are located at a time: 56 at this depth.
 TYPED_TEST(MatmulOf, GoesOnWhereTheLocatedRowsEnd) {

@@ -219,27 +219,23 @@ __attribute__((noinline)) void multiply_block(const Left& left, const T* b, cons
 }
 
 /// Register blocks that `count` rows are cut into: blocks alike, of full height or one or two rows less, which are as
-/// fast a row (25 = 13 + 12, 49 = 13 + 12 + 12 + 12), or two of about half (16 = 8 + 8), where these are exactly as
-/// many. Where they are not, the first is of full height and so on with the rest (30 = 14 + 8 + 8), and the last may be
-/// padded.
+/// fast a row (25 = 13 + 12, 49 = 13 + 12 + 12 + 12), or two of about half (16 = 8 + 8), or all but one alike, and that
+/// of half the height (32 = 13 + 12 + 7), where these are exactly as many. Where they are not, the first is of full
+/// height and so on with the rest (30 = 14 + 8 + 8), and the last may be padded.
 template <class T>
 inline Index block_count(Index count) {
   return (count + MatmulBlock<T>::rows - 1) / MatmulBlock<T>::rows;
-}
-
-/// Whether they are alike.
-template <class T>
-inline bool has_like_blocks(Index count) {
-  constexpr Index rows = MatmulBlock<T>::rows;
-  const Index blocks = block_count<T>(count);
-  return count >= blocks * (rows - 2) || (blocks == 2 && count <= rows + 2);
 }
 
 /// How high the first of them is.
 template <class T>
 inline Index block_height(Index count) {
   constexpr Index rows = MatmulBlock<T>::rows;
-  if (has_like_blocks<T>(count)) return part_of(count, block_count<T>(count), 0).size();
+  const Index blocks = block_count<T>(count);
+  if (count >= blocks * (rows - 2) || (blocks == 2 && count <= rows + 2)) return part_of(count, blocks, 0).size();
+  const Index others = count - rows / 2;  // than a last one of half the height
+  if (others >= (blocks - 1) * (rows - 2) && others <= (blocks - 1) * rows && blocks > 1)
+    return part_of(others, blocks - 1, 0).size();
   if (count >= rows) return rows;
   if (count > rows / 2) return count == rows / 2 + 1 ? count : rows - 2;
   return count > 1 ? rows / 2 : 1;
