@@ -23,7 +23,8 @@ UPPER = 470  # height of the plot of accuracy
 ROW = 15     # height of a model's share of peak
 NAMES = 210  # width of the models' names
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#8c6d00",
-           "#5b3f99", "#e69f00", "#7f7f7f", "#a01c2c", "#3f7f00", "#003f5f")
+           "#5b3f99", "#e69f00", "#7f7f7f", "#a01c2c", "#3f7f00", "#003f5f",
+           "#222222", "#ff5fa2")
 
 
 def family_of(row):

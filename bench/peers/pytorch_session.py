@@ -8,11 +8,17 @@ batch norms and gives weights the order of oneDNN.  The others and the requests
 are those of latency.cpp.
 """
 import json
+import os
 import sys
 import time
 
-import numpy
-import torch
+# Attention is many small products, which PyTorch shares out by itself.  Threads
+# of OpenBLAS would be a second where one is asked for, and beside two they made
+# caformer_s18 four times slower.
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
+
+import numpy  # noqa: E402
+import torch  # noqa: E402
 
 
 def main():
