@@ -17,8 +17,8 @@ import time
 # caformer_s18 four times slower.
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
-import numpy  # noqa: E402
-import torch  # noqa: E402
+import numpy
+import torch
 
 
 def main():
