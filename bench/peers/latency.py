@@ -13,8 +13,8 @@ plainnet; those of the variants' families suffice:
     pytorch-image-models   https://github.com/huggingface/pytorch-image-models
 
 Debian's python3-torch is enough to run them (and python3-torchvision and
-python3-yaml for pytorch-image-models; libopenblas0, or PyTorch's attention takes
-ten times as long), node for ONNX Runtime.
+python3-yaml for pytorch-image-models; libopenblas0, since with the reference
+BLAS PyTorch's attention takes ten times as long), node for ONNX Runtime.
 
 Each variant gets random weights with which nothing is the identity.  The
 published code writes them as a checkpoint, for plainnet, and as ONNX, in the

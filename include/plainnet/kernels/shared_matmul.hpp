@@ -31,10 +31,10 @@ enum class MatmulMethod { direct, strassen };
 ///
 /// vanillanet_5 takes 1.01 to 1.02 of the time where depths of 512 are left out, convformer_b36 1.02; dm_nfnet_f0 takes
 /// the same without products of fewer than 1024 columns. (*): not chosen, nf_resnet50 and eca_nfnet_l0 and l1, which
-/// have the like, take 0.99 to 1.02 of the time with them. On Zen 4 320 columns were enough for 0.97 of
-/// the time of poolformer_s12 and convformer_s18; but in minutes when all programs on two threads were slower on that
-/// shared machine, poolformer_s12 took 1.12, and 1.02 with 512: 1280 terms of 98 rows have sums of 0.9 MB, which may be
-/// too much for L2 beside the weights.
+/// have the like, take 0.99 to 1.02 of the time with them. On Zen 4 320 columns were enough for 0.97 of the time of
+/// poolformer_s12 and convformer_s18; but in minutes when all programs on two threads were slower on that shared
+/// machine (it seems, when the two had no L3 in common), poolformer_s12 took 1.12, and 1.02 with 512. Perhaps since the
+/// sums of 98 rows of 1280 terms are 0.9 MB, too much for L2 beside the weights.
 template <class T>
 MatmulMethod matmul_method(Index image_rows, Index depth, Index columns) {
   const bool is_faster = image_rows >= 112 && columns >= 512;
