@@ -50,6 +50,7 @@ const char* name_of(kernels::ConvolutionMethod method) {
   using enum kernels::ConvolutionMethod;
   if (method == direct) return "direct";
   if (method == winograd_2x2) return "winograd_2x2";
+  if (method == winograd_2x2_stride_2) return "winograd_2x2_stride_2";
   return method == winograd_4x4 ? "winograd_4x4" : "winograd_4x4_of_taps";
 }
 
@@ -69,8 +70,8 @@ void add(const Shape& in, const Conv2dSizes& sizes, kernels::ConvolutionMethod m
                   in);
     } else {
       time_packed(state, layer,
-                  kernels::pack_winograd(layer.weight.data(), bias, sizes.in_channels, sizes.out_channels,
-                                         sizes.window.padding, sizes.groups, method, isa),
+                  kernels::pack_winograd(layer.weight.data(), bias, sizes.in_channels, sizes.out_channels, sizes.window,
+                                         sizes.groups, method, isa),
                   in);
     }
   });
@@ -94,6 +95,7 @@ int main(int argc, char** argv) {
       {64, 256, 256, 2, 2}, {32, 768, 768, 6, 2},    {16, 768, 768, 6, 2},                        // first of a stage
       {56, 256, 256, 4, 1}, {14, 1536, 1536, 24, 1},                                              // groups of 64
       {56, 64, 64, 1, 1},   {28, 128, 128, 1, 1},    {14, 256, 256, 1, 1}, {7, 512, 512, 1, 1},   // nf_resnet50
+      {56, 64, 128, 1, 2},  {28, 128, 320, 1, 2},    {14, 320, 512, 1, 2},                        // MetaFormers
   };
   for (const Isa isa : all_isas) {
     if (!is_supported(isa)) continue;
@@ -103,8 +105,9 @@ int main(int argc, char** argv) {
                               .out_channels = row.out_channels,
                               .window = {.kernel = 3, .stride = row.stride, .padding = padding},
                               .groups = row.groups};
-      for (kernels::ConvolutionMethod method : {direct, winograd_2x2, winograd_4x4, winograd_4x4_of_taps}) {
-        if (method == direct || row.stride == 1) add({1, row.side, row.side, row.in_channels}, sizes, method, isa);
+      for (kernels::ConvolutionMethod method :
+           {direct, winograd_2x2, winograd_4x4, winograd_4x4_of_taps, winograd_2x2_stride_2}) {
+        if (fits(method, sizes.window)) add({1, row.side, row.side, row.in_channels}, sizes, method, isa);
       }
     }
   }

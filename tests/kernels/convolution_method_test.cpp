@@ -19,11 +19,24 @@ TEST(ConvolutionMethodOf, TakesLargeTilesForLargeMaps) {
   EXPECT_EQ(convolution_method(same, 4, 4, 128, 128), ConvolutionMethod::direct);
 }
 
+TEST(ConvolutionMethodOf, TakesTilesOfStride2ForStride2) {
+  for (const Padding& padding : {Padding(1), Padding(0, 1, 0, 1), Padding(0)}) {
+    const Window window{.kernel = 3, .stride = 2, .padding = padding};
+    EXPECT_EQ(convolution_method(window, 64, 64, 128, 128), ConvolutionMethod::winograd_2x2_stride_2);
+    EXPECT_EQ(convolution_method(window, 9, 7, 128, 128), ConvolutionMethod::winograd_2x2_stride_2);
+    EXPECT_EQ(convolution_method(window, 9, 6, 128, 128), ConvolutionMethod::direct);
+    EXPECT_EQ(convolution_method(window, 64, 64, 3, 64), ConvolutionMethod::direct);
+  }
+  EXPECT_EQ(convolution_method({.kernel = 3, .stride = 2, .same = true}, 8, 8, 16, 16),
+            ConvolutionMethod::winograd_2x2_stride_2);
+}
+
 TEST(ConvolutionMethodOf, LeavesWhatWinogradCannotOrShouldNotDo) {
   const Window windows[] = {{.kernel = 1},
                             {.kernel = 5, .padding = 2},
                             {.kernel = {3, 1}, .padding = 1},
-                            {.kernel = 3, .stride = 2, .padding = {0, 1, 0, 1}},
+                            {.kernel = 3, .stride = 2, .dilation = 2, .padding = 2},
+                            {.kernel = 3, .stride = 3, .padding = 1},
                             {.kernel = 3, .stride = {1, 2}, .padding = 1},
                             {.kernel = 3, .dilation = 2, .padding = 2}};
   for (const Window& window : windows) {

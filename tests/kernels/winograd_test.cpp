@@ -26,7 +26,7 @@ struct WinogradRow {
   Index groups = 1;
   bool bias = true;
 
-  Window window() const { return {.kernel = 3, .padding = padding}; }
+  Window window(Index stride = 1) const { return {.kernel = 3, .stride = stride, .padding = padding}; }
 };
 
 std::string to_string(const WinogradRow& row) {
@@ -36,13 +36,18 @@ std::string to_string(const WinogradRow& row) {
 }
 
 constexpr ConvolutionMethod methods[] = {ConvolutionMethod::winograd_2x2, ConvolutionMethod::winograd_4x4,
-                                         ConvolutionMethod::winograd_4x4_of_taps};
+                                         ConvolutionMethod::winograd_4x4_of_taps,
+                                         ConvolutionMethod::winograd_2x2_stride_2};
 
-Index tile_of(ConvolutionMethod method) { return method == ConvolutionMethod::winograd_2x2 ? 2 : 4; }
+Index stride_of(ConvolutionMethod method) { return method == ConvolutionMethod::winograd_2x2_stride_2 ? 2 : 1; }
+
+Index tile_of(ConvolutionMethod method) {
+  return method == ConvolutionMethod::winograd_2x2 || stride_of(method) == 2 ? 2 : 4;
+}
 
 std::string to_string(ConvolutionMethod method) {
   const char* const weights = method == ConvolutionMethod::winograd_4x4_of_taps ? ", of taps" : "";
-  return concatenate("tile ", tile_of(method), weights);
+  return concatenate("tile ", tile_of(method), ", stride ", stride_of(method), weights);
 }
 
 std::vector<WinogradRow> winograd_rows() {
@@ -89,13 +94,13 @@ struct Weights {
   PackedWinograd<T> pack(const WinogradRow& row, ConvolutionMethod method, Isa isa,
                          Executor& pool = callers_thread()) const {
     return pack_winograd(weight.data(), row.bias ? bias.data() : nullptr, row.in.channels, row.out_channels,
-                         row.padding, row.groups, method, isa, pool);
+                         row.window(stride_of(method)), row.groups, method, isa, pool);
   }
 };
 
 template <class T>
 Tensor<T> run(const Tensor<T>& in, const PackedWinograd<T>& packed, const Epilogue<T>& epilogue, ThreadPool& pool) {
-  Tensor<T> out(output_shape(in.shape(), packed.window(), packed.out_channels));
+  Tensor<T> out(output_shape(in.shape(), packed.window, packed.out_channels));
   AlignedVector<T> scratch(static_cast<std::size_t>(packed.scratch() * pool.size()));
   convolve<T>(in, packed, epilogue, out.view(), scratch.data(), pool);
   return out;
@@ -105,8 +110,14 @@ Tensor<T> run(const Tensor<T>& in, const PackedWinograd<T>& packed, const Epilog
 struct Magnitudes {
   std::vector<std::vector<double>> input, weight, output;
 
-  explicit Magnitudes(Index tile) {
-    if (tile == 2) {
+  explicit Magnitudes(ConvolutionMethod method) {
+    if (stride_of(method) == 2) {
+      input = {{1, 0, 1, 0, 0}, {0, 0, 1, 0, 0}, {0, 0, 1, 0, 1}, {0, 1, 0, 0, 0}, {0, 0, 0, 1, 0}};
+      weight = {{1, 0, 0}, {1, 0, 1}, {0, 0, 1}, {0, 1, 0}, {0, 1, 0}};
+      output = {{1, 1, 0, 1, 0}, {0, 1, 1, 0, 1}};
+      return;
+    }
+    if (tile_of(method) == 2) {
       input = {{1, 0, 1, 0}, {0, 1, 1, 0}, {0, 1, 1, 0}, {0, 1, 0, 1}};
       weight = {{1, 0, 0}, {0.5, 0.5, 0.5}, {0.5, 0.5, 0.5}, {0, 0, 1}};
       output = {{1, 1, 1, 0}, {0, 1, 1, 1}};
@@ -130,24 +141,26 @@ struct Magnitudes {
 };
 
 /// |A|ᵀ [ Σ_c (|G| |g| |G|ᵀ) ⊙ (|B|ᵀ |d| |B|) ] |A| for every output, the bias's magnitude added.
-Map error_scale(const Map& in, const Numbers& weight, const Numbers& bias, const WinogradRow& row, Index tile) {
-  const Magnitudes m(tile);
-  const Index side = tile + 2;
+Map error_scale(const Map& in, const Numbers& weight, const Numbers& bias, const WinogradRow& row,
+                ConvolutionMethod method) {
+  const Magnitudes m(method);
+  const Index tile = tile_of(method);
+  const Index stride = stride_of(method);
+  const Index side = static_cast<Index>(m.input.size());
   const Index group_in = row.in.channels / row.groups;
   const Index group_out = row.out_channels / row.groups;
   const auto at = [](const std::vector<std::vector<double>>& matrix, Index i, Index j) {
     return matrix.at(static_cast<std::size_t>(i)).at(static_cast<std::size_t>(j));
   };
   // Position (i, j) of the transformed tile that begins at output (y, x), channels first.
-  const Index height = in.height + row.padding.top + row.padding.bottom - 2;
-  const Index width = in.width + row.padding.left + row.padding.right - 2;
+  const auto [batch, height, width, channels] = output_shape(row.in, row.window(stride), row.out_channels);
   const Index positions = side * side;
   const auto transformed = [&](Index n, Index c, Index y, Index x, Index position) {
     double sum = 0;
     for (Index k = 0; k < side; ++k) {
       for (Index l = 0; l < side; ++l) {
-        const Index from_y = y + k - row.padding.top;
-        const Index from_x = x + l - row.padding.left;
+        const Index from_y = y * stride + k - row.padding.top;
+        const Index from_x = x * stride + l - row.padding.left;
         if (!in.has(from_y, from_x)) continue;
         sum +=
             at(m.input, position / side, k) * at(m.input, position % side, l) * std::abs(in.at(n, c, from_y, from_x));
@@ -169,7 +182,7 @@ Map error_scale(const Map& in, const Numbers& weight, const Numbers& bias, const
   for (Index k = 0; k < weights.size(); ++k) {
     weights[k] = transformed_weight(k / (group_in * positions), k / positions % group_in, k % positions);
   }
-  Map scale(in.batch, row.out_channels, height, width);
+  Map scale(batch, channels, height, width);
   for (Index n = 0; n < in.batch; ++n) {
     for (Index y = 0; y < height; y += tile) {
       for (Index x = 0; x < width; x += tile) {
@@ -243,10 +256,11 @@ TYPED_TEST(WinogradOf, IsTheConvolutionWithinItsErrorBound) {
     const Map map = test::to_reference(in);
     const Numbers weight(weights.weight);
     const Numbers bias = row.bias ? Numbers(weights.bias) : Numbers();
-    const Map expected = test::reference_convolution(map, weight, bias, row.out_channels, row.window(), row.groups);
     for (ConvolutionMethod method : methods) {
+      const Window window = row.window(stride_of(method));
+      const Map expected = test::reference_convolution(map, weight, bias, row.out_channels, window, row.groups);
       const Index tile = tile_of(method);
-      const Map scale = error_scale(map, weight, bias, row, tile);
+      const Map scale = error_scale(map, weight, bias, row, method);
       for (Isa isa : test::supported_isas()) {
         SCOPED_TRACE(concatenate(to_string(isa), ", ", to_string(method), ": ", to_string(row)));
         const PackedWinograd<T> packed = weights.pack(row, method, isa);
@@ -268,29 +282,28 @@ TYPED_TEST(WinogradOf, AddsAScaledResidualAfterTheActivation) {
   for (const WinogradRow& row : winograd_rows()) {
     const Weights<T> weights(row, random);
     const Tensor<T> in = random.map<T>(row.in);
-    const Shape out_shape = output_shape(row.in, row.window(), row.out_channels);
-    const Tensor<T> residual = random.map<T>(out_shape);
     AlignedVector<T> scale(static_cast<std::size_t>(row.out_channels));
     random.fill(scale.data(), scale.data() + row.out_channels, 0.5, 1.5);
     const bool has_scale = random.coin();
     const Map map = test::to_reference(in);
     const Numbers weight(weights.weight);
     const Numbers bias = row.bias ? Numbers(weights.bias) : Numbers();
-    const Map activated = test::reference_leaky_relu(
-        test::reference_convolution(map, weight, bias, row.out_channels, row.window(), row.groups), 0.25);
-    const Map added = test::to_reference(residual);
-    const auto scaled = [&](Index n, Index c, Index y, Index x) {
-      return (has_scale ? static_cast<double>(scale[static_cast<std::size_t>(c)]) : 1.0) * added.at(n, c, y, x);
-    };
-    const Epilogue<T> epilogue{.activation = Activation::leaky_relu,
-                               .slope = T{0.25},
-                               .residual = residual.data(),
-                               .residual_stride = row.out_channels,
-                               .residual_scale = has_scale ? scale.data() : nullptr};
     for (ConvolutionMethod method : methods) {
       const Index tile = tile_of(method);
-      const Map sizes = error_scale(map, weight, bias, row, tile);
-      Map expected = activated, tolerance = sizes;
+      const Window window = row.window(stride_of(method));
+      const Tensor<T> residual = random.map<T>(output_shape(row.in, window, row.out_channels));
+      const Map added = test::to_reference(residual);
+      const auto scaled = [&](Index n, Index c, Index y, Index x) {
+        return (has_scale ? static_cast<double>(scale[static_cast<std::size_t>(c)]) : 1.0) * added.at(n, c, y, x);
+      };
+      const Epilogue<T> epilogue{.activation = Activation::leaky_relu,
+                                 .slope = T{0.25},
+                                 .residual = residual.data(),
+                                 .residual_stride = row.out_channels,
+                                 .residual_scale = has_scale ? scale.data() : nullptr};
+      Map expected = test::reference_leaky_relu(
+          test::reference_convolution(map, weight, bias, row.out_channels, window, row.groups), 0.25);
+      Map tolerance = error_scale(map, weight, bias, row, method);
       for (Index n = 0; n < expected.batch; ++n) {
         for (Index c = 0; c < expected.channels; ++c) {
           for (Index y = 0; y < expected.height; ++y) {
@@ -375,13 +388,16 @@ TYPED_TEST(WinogradOf, SpreadsNaNOnlyToTilesThatSeeIt) {
   ThreadPool pool(1);
   for (ConvolutionMethod method : methods) {
     const Index tile = tile_of(method);
+    const Index stride = stride_of(method);
+    const Index side = (tile - 1) * stride + 3;
     for (Isa isa : test::supported_isas()) {
       const Tensor<T> out = run<T>(in, weights.pack(row, method, isa), {}, pool);
-      for (Index y = 0; y < 10; ++y) {
-        for (Index x = 0; x < 13; ++x) {
-          const Index top = y / tile * tile - 1, left = x / tile * tile - 1;  // what its tile sees first
-          const bool sees = top <= 2 && 2 < top + tile + 2 && left <= 9 && 9 < left + tile + 2;
-          if (std::abs(y - 2) <= 1 && std::abs(x - 9) <= 1) {
+      for (Index y = 0; y < out.shape().height; ++y) {
+        for (Index x = 0; x < out.shape().width; ++x) {
+          const Index top = y / tile * tile * stride - 1,
+                      left = x / tile * tile * stride - 1;  // what its tile sees first
+          const bool sees = top <= 2 && 2 < top + side && left <= 9 && 9 < left + side;
+          if (std::abs(y * stride - 2) <= 1 && std::abs(x * stride - 9) <= 1) {
             ASSERT_TRUE(std::isnan(out(0, y, x, 18)))
                 << to_string(isa) << ", " << to_string(method) << ": " << y << ", " << x;
           }
@@ -396,16 +412,17 @@ TYPED_TEST(WinogradOf, SpreadsNaNOnlyToTilesThatSeeIt) {
 }
 
 /// The definition in float, summed in portions of 256 terms, those of a tap side by side.
-Tensor<float> sum_in_portions_of_256(const Tensor<float>& in, const WinogradRow& row, const Weights<float>& weights) {
-  Tensor<float> out(output_shape(row.in, row.window(), row.out_channels));
+Tensor<float> sum_in_portions_of_256(const Tensor<float>& in, const WinogradRow& row, Index stride,
+                                     const Weights<float>& weights) {
+  Tensor<float> out(output_shape(row.in, row.window(stride), row.out_channels));
   const Index channels = row.in.channels;
-  for (Index y = 0; y < row.in.height; ++y) {
-    for (Index x = 0; x < row.in.width; ++x) {
+  for (Index y = 0; y < out.shape().height; ++y) {
+    for (Index x = 0; x < out.shape().width; ++x) {
       for (Index o = 0; o < row.out_channels; ++o) {
         float total = 0, sum = 0;
         for (Index k = 0; k < 9 * channels; ++k) {
           const Index tap = k / channels, c = k % channels;
-          const Index from_y = y + tap / 3 - 1, from_x = x + tap % 3 - 1;
+          const Index from_y = y * stride + tap / 3 - 1, from_x = x * stride + tap % 3 - 1;
           const bool is_inside = from_y >= 0 && from_y < row.in.height && from_x >= 0 && from_x < row.in.width;
           const float pixel = is_inside ? in(0, from_y, from_x, c) : 0.0f;
           sum = std::fma(pixel, weights.weight.data()[(o * channels + c) * 9 + tap], sum);
@@ -418,7 +435,7 @@ Tensor<float> sum_in_portions_of_256(const Tensor<float>& in, const WinogradRow&
   return out;
 }
 
-/// The claim of winograd.hpp: 1.2 to 1.6 and 2.1 to 2.4 times the error of the definition.
+/// The claim of winograd.hpp: 0.9 to 1.1 and 2.1 to 2.4, with stride 2 0.9 to 1.0 times the error of the definition.
 TEST(Winograd, HasAFewTimesTheErrorOfTheDefinition) {
   test::Random random(5);
   ThreadPool one(1);
@@ -426,28 +443,33 @@ TEST(Winograd, HasAFewTimesTheErrorOfTheDefinition) {
   const Weights<float> weights(row, random);
   for (double low : {-1.0, 0.0}) {
     const Tensor<float> in = random.map<float>(row.in, low, 1);
-    const Map expected = test::reference_convolution(test::to_reference(in), Numbers(weights.weight),
-                                                     Numbers(weights.bias), row.out_channels, row.window(), 1);
-    const auto error = [&](const Tensor<float>& out) {
-      const Map found = test::to_reference(out);
-      double sum = 0;
-      for (Index i = 0; i < found.values.size(); ++i) {
-        sum += (found.values[i] - expected.values[i]) * (found.values[i] - expected.values[i]);
-      }
-      return std::sqrt(sum);
-    };
-    const double unit = error(sum_in_portions_of_256(in, row, weights));
-    ASSERT_GT(unit, 0);
-    for (Isa isa : test::supported_isas()) {
-      const PackedConvolution<float> direct =
-          pack_convolution(weights.weight.data(), weights.bias.data(), 128, row.out_channels, row.window(), 1, isa);
-      Tensor<float> out(output_shape(row.in, row.window(), row.out_channels));
-      convolve<float>(in, direct, {}, out.view(), nullptr, one);
-      EXPECT_LT(error(out), 0.85 * unit) << to_string(isa) << ", direct, in portions of 128";
-      for (ConvolutionMethod method : methods) {
-        const double most = method == ConvolutionMethod::winograd_2x2 ? 2.0 : 3.0;
-        EXPECT_LT(error(run<float>(in, weights.pack(row, method, isa), {}, one)), most * unit)
-            << to_string(isa) << ", " << to_string(method);
+    for (Index stride : {1, 2}) {
+      const Window window = row.window(stride);
+      const Map expected = test::reference_convolution(test::to_reference(in), Numbers(weights.weight),
+                                                       Numbers(weights.bias), row.out_channels, window, 1);
+      const auto error = [&](const Tensor<float>& out) {
+        const Map found = test::to_reference(out);
+        double sum = 0;
+        for (Index i = 0; i < found.values.size(); ++i) {
+          sum += (found.values[i] - expected.values[i]) * (found.values[i] - expected.values[i]);
+        }
+        return std::sqrt(sum);
+      };
+      const double unit = error(sum_in_portions_of_256(in, row, stride, weights));
+      ASSERT_GT(unit, 0);
+      for (Isa isa : test::supported_isas()) {
+        const PackedConvolution<float> direct =
+            pack_convolution(weights.weight.data(), weights.bias.data(), 128, row.out_channels, window, 1, isa);
+        Tensor<float> out(output_shape(row.in, window, row.out_channels));
+        AlignedVector<float> scratch(static_cast<std::size_t>(direct.scratch(out.shape())));
+        convolve<float>(in, direct, {}, out.view(), scratch.data(), one);
+        EXPECT_LT(error(out), 0.85 * unit) << to_string(isa) << ", direct, in portions of 128";
+        for (ConvolutionMethod method : methods) {
+          if (stride_of(method) != stride) continue;
+          const double most = tile_of(method) == 2 ? 1.2 : 3.0;
+          EXPECT_LT(error(run<float>(in, weights.pack(row, method, isa), {}, one)), most * unit)
+              << to_string(isa) << ", " << to_string(method);
+        }
       }
     }
   }
@@ -455,11 +477,12 @@ TEST(Winograd, HasAFewTimesTheErrorOfTheDefinition) {
 
 TEST(Winograd, TransformsWholeBlocksOfTilesAtATime) {
   for (Isa isa : all_isas) {
-    for (Index tile : {2, 4}) {
+    for (const auto& [tile, stride] : {std::pair<Index, Index>{2, 1}, {4, 1}, {2, 2}}) {
       for (Index channels : {1, 16, 128, 1000, 100000}) {
         PackedWinograd<float> packed;
         packed.isa = isa;
         packed.tile = tile;
+        packed.window.stride = stride;
         packed.in_channels = channels;
         EXPECT_EQ(packed.tiles_in_cache() % (isa == Isa::avx512 ? 14 : 6), 0) << channels;
         EXPECT_GE(packed.tiles_in_cache(), 16) << channels;
@@ -528,11 +551,19 @@ TYPED_TEST(WinogradOf, PacksTheSameWhoeverPacksWhichPanels) {
   }
 }
 
-TEST(Winograd, RefusesTheDirectMethod) {
+TEST(Winograd, RefusesWindowsOfAnotherMethod) {
+  using enum ConvolutionMethod;
   const float weight[9] = {};
-  const std::string message = test::error_of(
-      [&] { pack_winograd<float>(weight, nullptr, 1, 1, 1, 1, ConvolutionMethod::direct, Isa::baseline); });
-  EXPECT_NE(message.find("direct"), std::string::npos) << message;
+  const Window one{.kernel = 3}, two{.kernel = 3, .stride = 2};
+  for (const auto& [method, window] : {std::pair{direct, one},
+                                       {winograd_2x2, two},
+                                       {winograd_4x4, two},
+                                       {winograd_2x2_stride_2, one},
+                                       {winograd_2x2, Window{.kernel = 1}}}) {
+    const std::string message =
+        test::error_of([&] { pack_winograd<float>(weight, nullptr, 1, 1, window, 1, method, Isa::baseline); });
+    EXPECT_NE(message.find("window"), std::string::npos) << message;
+  }
 }
 
 // Taps in every run give the bits that weights transformed beforehand give.

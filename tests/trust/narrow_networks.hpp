@@ -91,7 +91,8 @@ inline std::vector<NarrowNetwork> narrow_networks() {
   config.attention = NfAttention::efficient;
   config.activation = NfActivation::silu;
   add_nfnet("nfnet with efficient attention", config);
-  // Large and wide enough for every form of Winograd's weights: maps of 32×36, 16×18 and 8×9.
+  // Large and wide enough for every form of Winograd's algorithm: maps of 32×36, 16×18 and 8×9, and two convolutions of
+  // stride 2.
   config = small_nfnet();
   config.attention = NfAttention::none;
   config.activation = NfActivation::relu;

@@ -80,7 +80,7 @@ struct ConvolutionOperation final : Operation<T> {
   }
 };
 
-/// The same for 3×3 windows of stride 1, by Winograd's algorithm.
+/// The same for 3×3 windows of stride 1 or 2, by Winograd's algorithm.
 template <class T>
 struct WinogradOperation final : Operation<T> {
   kernels::PackedWinograd<T> packed;
@@ -93,7 +93,7 @@ struct WinogradOperation final : Operation<T> {
   Shape output_shape(const Shape& in) const override {
     require(in.channels == packed.in_channels, "a convolution of ", packed.in_channels, " channels was given ",
             in.channels);
-    return plainnet::output_shape(in, packed.window(), packed.out_channels);
+    return plainnet::output_shape(in, packed.window, packed.out_channels);
   }
   /// Those of the convolution, not the fewer that are done.
   Count macs(const Shape& in) const override {

@@ -174,8 +174,7 @@ class Program {
     } else {
       add<WinogradOperation<T>>(
           kernels::pack_winograd(conv.weight.data(), conv.bias ? conv.bias->data() : nullptr, conv.in_channels(),
-                                 conv.out_channels(), padded_for(next_input(), conv.window()).padding, conv.groups(),
-                                 method, isa_, *pool_),
+                                 conv.out_channels(), conv.window(), conv.groups(), method, isa_, *pool_),
           epilogue);
     }
   }

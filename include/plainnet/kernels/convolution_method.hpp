@@ -8,11 +8,19 @@
 namespace plainnet::kernels {
 
 enum class ConvolutionMethod {
-  direct,                // convolution.hpp
-  winograd_2x2,          // winograd.hpp with tiles of 2×2 outputs, weights 16/9 of the direct ones
-  winograd_4x4,          // with tiles of 4×4, weights four times the direct ones
-  winograd_4x4_of_taps,  // the same, weights as large as the direct ones, transformed in every run
+  direct,                 // convolution.hpp
+  winograd_2x2,           // winograd.hpp with tiles of 2×2 outputs, weights 16/9 of the direct ones
+  winograd_4x4,           // with tiles of 4×4, weights four times the direct ones
+  winograd_4x4_of_taps,   // the same, weights as large as the direct ones, transformed in every run
+  winograd_2x2_stride_2,  // with tiles of 2×2 outputs of a convolution of stride 2, weights 16/9 of the direct ones
 };
+
+/// Whether a method is one for such a window.
+inline bool fits(ConvolutionMethod method, const Window& window) {
+  if (method == ConvolutionMethod::direct) return true;
+  const Extent2D stride = method == ConvolutionMethod::winograd_2x2_stride_2 ? 2 : 1;
+  return window.kernel == Extent2D{3} && window.stride == stride && window.dilation == Extent2D{1};
+}
 
 /// For a map of height × width outputs, a window, and the channels in and out of a group. Only a choice of speed: every
 /// method is right for every map that its window fits, so that packed weights serve other sizes of image as well.
@@ -43,12 +51,26 @@ enum class ConvolutionMethod {
 /// with such maps hold most weights (4×4 everywhere would add 184 MB to dm_nfnet_f0's 286). From 15×15 on, 4×4 tiles
 /// are still worth a transform in every run: on Zen 5 a 16×16 layer takes 0.8 of the time of 2×2, 18×18 maps 0.98
 /// to 1.01 of their networks' time, 14×14 maps 1.01 to 1.04 (nf_resnet50, nfnet_l0 at 224 pixels).
+///
+/// Stride 2, bench/nfnet_kernels on Zen 4, one thread, weights in L3, times faster than direct; map that is read:
+///
+///   map, channels in and out, groups       AVX-512       AVX2          SSE2
+///   128×128, 64 to 128                     1.35          1.39          1.37
+///   64×64, 256, 2                          1.26          1.19          1.32
+///   32×32, 768, 6                          1.28          1.25          1.37
+///   16×16, 768, 6                          1.33          1.28          1.38
+///   56×56, 64 to 128                       1.32          1.38          1.38
+///   28×28, 128 to 320                      1.35          1.30          1.28
+///   14×14, 320 to 512                      1.09          1.03          1.06
 inline ConvolutionMethod convolution_method(const Window& window, Index height, Index width, Index group_in,
                                             Index group_out) {
-  const bool fits = window.kernel == Extent2D{3} && window.stride == Extent2D{1} && window.dilation == Extent2D{1};
-  if (!fits || std::min(height, width) < 7 || std::min(group_in, group_out) < 16) return ConvolutionMethod::direct;
-  if (std::min(height, width) < 15) return ConvolutionMethod::winograd_2x2;
-  return std::min(height, width) < 20 ? ConvolutionMethod::winograd_4x4_of_taps : ConvolutionMethod::winograd_4x4;
+  using enum ConvolutionMethod;
+  const Index side = std::min(height, width);
+  if (std::min(group_in, group_out) < 16) return direct;
+  if (fits(winograd_2x2_stride_2, window)) return side < 7 ? direct : winograd_2x2_stride_2;
+  if (!fits(winograd_2x2, window) || side < 7) return direct;
+  if (side < 15) return winograd_2x2;
+  return side < 20 ? winograd_4x4_of_taps : winograd_4x4;
 }
 
 }  // namespace plainnet::kernels

@@ -1,5 +1,6 @@
 #pragma once
-// 3×3 convolution of stride 1 by Winograd's minimal filtering, for tiles of 2×2 or 4×4 outputs.
+// 3×3 convolution of stride 1 by Winograd's minimal filtering, for tiles of 2×2 or 4×4 outputs; of stride 2 for tiles
+// of 2×2.
 //
 // After Lavin & Gray, Fast Algorithms for Convolutional Neural Networks, arXiv 1509.09308. A tile of m × m outputs of
 // one output channel o sees tiles d of (m + 2) × (m + 2) inputs:
@@ -15,6 +16,16 @@
 // The sum over c is a matrix product of tiles and output channels for each of the (m + 2)² positions: 4 multiply-adds
 // an output and channel where m = 2, 2.25 where m = 4, instead of 9.
 //
+// Stride 2 is taken apart (Huang et al., DWM, arXiv 2002.00552): along each axis an output is a filter of two taps on
+// the even inputs, which has the points 0, 1 and ∞, and one of a single tap on the odd ones.
+//
+//   y_0 = g_0 (x_0 − x_2) + (g_0 + g_2) x_2 + g_1 x_1
+//   y_1 = g_2 (x_4 − x_2) + (g_0 + g_2) x_2 + g_1 x_3
+//
+// So a tile of 2×2 outputs sees 5×5 inputs and has as many positions, with 6.25 multiply-adds an output and channel. G
+// has the rows of g_0, g_0 + g_2, g_2, g_1, g_1: 4×4 positions differ in their weights, 16 numbers for 9 as with
+// stride 1.
+//
 // Error. With all matrices, weights and inputs by their magnitudes, every output is within
 //
 //   ε · (24 + p + C / p) · |A|ᵀ [ Σ_c (|G| |g| |G|ᵀ) ⊙ (|B|ᵀ |d| |B|) ] |A|
@@ -26,6 +37,7 @@
 //
 //   points           m    p = 128        p = 64         p = 32
 //   0, ±1            2    1.2 and 1.6    0.9 and 1.1    0.7 and 1.0
+//   of stride 2      2    1.2 and 1.3    0.9 and 1.0    0.7 and 0.8
 //   0, ±1, ±2        4    8.2 and 9.4    5.9 and 6.8    4.7 and 5.1     those of the paper
 //   0, ±1, ±1/2      4    8.5 and 9.1
 //   0, ±3/4, ±3/2    4    3.8 and 4.5
@@ -55,8 +67,16 @@ namespace plainnet::kernels {
 /// F(4×4) has the points 0, ±these, ∞. Their products of up to four are exact in float.
 inline constexpr double winograd_points[] = {0.625, 1.5};
 
-/// Sums of the product are made in portions of so many terms. Those of 32 cost F(4×4) 6 % of its time.
-inline constexpr Index winograd_terms_in_portion(Index tile) { return tile == 2 ? 128 : 32; }
+/// A tile sees side × side inputs: 4×4 or 6×6 with stride 1, 5×5 with stride 2.
+template <Index side>
+inline constexpr Index winograd_stride = side % 2 == 0 ? 1 : 2;
+/// Its outputs along each axis.
+template <Index side>
+inline constexpr Index winograd_tile = (side - 3) / winograd_stride<side> + 1;
+
+/// Sums of the product are made in portions of so many terms. Those of 32 cost F(4×4) 6 % of its time; those of 64 cost
+/// F(2×2) at most 1 %, beside 128.
+inline constexpr Index winograd_terms_in_portion(Index tile) { return tile == 2 ? 64 : 32; }
 
 /// Tiles that are transformed at a time, at most; whole blocks of 6 and of 14.
 inline constexpr Index winograd_most_tiles = 84;
@@ -111,20 +131,23 @@ struct PackedWinograd {
   Index in_channels = 0;
   Index out_channels = 0;
   Index groups = 1;
-  Padding padding;
+  Window window = {.kernel = 3};  // of stride 1 or 2
   AlignedVector<T> weights;
   AlignedVector<T> bias;   // (group, column of its panels)
   AlignedVector<T> zeros;  // a pixel outside the map: (in_channels)
 
-  Window window() const { return {.kernel = 3, .padding = padding}; }
-  Index positions() const { return (tile + 2) * (tile + 2); }
+  /// Inputs that a tile sees along each axis, and as many products.
+  Index side() const { return window.stride.height * (tile - 1) + 3; }
+  Index positions() const { return side() * side(); }
+  /// Positions that differ in their weights.
+  Index weight_positions() const { return (tile + 2) * (tile + 2); }
   Index group_in() const { return in_channels / groups; }
   Index group_out() const { return out_channels / groups; }
   Index group_panels() const { return (group_out() + matmul_panel_columns<T>(isa) - 1) / matmul_panel_columns<T>(isa); }
   /// Elements of one position of a panel, or of one tap.
   Index slice() const { return group_in() * matmul_panel_columns<T>(isa); }
   /// Elements of a panel as it is kept.
-  Index panel_size() const { return checked_multiply(keeps_taps ? 9 : positions(), slice()); }
+  Index panel_size() const { return checked_multiply(keeps_taps ? 9 : weight_positions(), slice()); }
   /// Elements from position to position of a panel that is multiplied.
   Index position_stride() const { return keeps_taps ? checked_add(slice(), winograd_gap<T>) : slice(); }
   /// Channels of a transformed tile in memory: whole vectors.
@@ -154,7 +177,7 @@ struct PackedWinograd {
     return positions() * ((tiles_in_cache() + matmul_most_rows) * matmul_panel_columns<T>(isa) + winograd_gap<T>);
   }
   Index scratch() const {
-    const Index weights_too = keeps_taps ? checked_multiply(positions(), position_stride()) : 0;
+    const Index weights_too = keeps_taps ? checked_multiply(weight_positions(), position_stride()) : 0;
     return checked_add(checked_add(input_scratch(), sum_scratch()), weights_too);
   }
 };
@@ -171,24 +194,26 @@ namespace plainnet::kernels {
 /// G g Gᵀ of a panel of taps, (channel, tap, column), to (position, channel, column), `stride` elements from position
 /// to position.
 template <class T>
-void transform_winograd_panel(Isa isa, Index tile, const T* taps, Index channels, T* out, Index stride) {
-  PLAINNET_DISPATCH(isa, transform_panel<T>(tile, taps, channels, out, stride));
+void transform_winograd_panel(Isa isa, Index side, const T* taps, Index channels, T* out, Index stride) {
+  PLAINNET_DISPATCH(isa, transform_panel<T>(side, taps, channels, out, stride));
 }
 
 /// Packs `weight` (O, I / groups, 3, 3) and `bias` (O) or null for a method of Winograd's. Threads of `pool` share out
 /// the panels.
 template <class T>
 PackedWinograd<T> pack_winograd(const T* weight, const T* bias, Index in_channels, Index out_channels,
-                                const Padding& padding, Index groups, ConvolutionMethod method, Isa isa,
+                                const Window& window, Index groups, ConvolutionMethod method, Isa isa,
                                 Executor& pool = callers_thread()) {
-  require(method != ConvolutionMethod::direct, "weights of a direct convolution are no weights of Winograd's");
+  require(fits(method, window) && method != ConvolutionMethod::direct,
+          "a method of Winograd's was given a window that is not its own");
+  const bool is_4x4 = method == ConvolutionMethod::winograd_4x4 || method == ConvolutionMethod::winograd_4x4_of_taps;
   PackedWinograd<T> packed{.isa = isa,
-                           .tile = method == ConvolutionMethod::winograd_2x2 ? 2 : 4,
+                           .tile = is_4x4 ? 4 : 2,
                            .keeps_taps = method == ConvolutionMethod::winograd_4x4_of_taps,
                            .in_channels = in_channels,
                            .out_channels = out_channels,
                            .groups = groups,
-                           .padding = padding,
+                           .window = window,
                            .weights = {},
                            .bias = {},
                            .zeros = {}};
@@ -212,18 +237,17 @@ PackedWinograd<T> pack_winograd(const T* weight, const T* bias, Index in_channel
       const T* const filters = weight + (i / panels * packed.group_out() + first) * group_in * 9;
       transpose(isa, filters, group_in * 9, count, group_in * 9, taps, width);
       if (!packed.keeps_taps)
-        transform_winograd_panel(isa, packed.tile, taps, group_in, panel, packed.position_stride());
+        transform_winograd_panel(isa, packed.side(), taps, group_in, panel, packed.position_stride());
     }
   });
   return packed;
 }
 
-/// A share of a convolution: some of the tiles of all groups, or where weights are taps, some of the panels of all
-/// groups.
+/// A share of a convolution: some of the panels of all groups, or some of the tiles.
 template <class T>
 void convolve_part(TensorView<const T> in, const PackedWinograd<T>& packed, const Epilogue<T>& epilogue,
-                   TensorView<T> out, T* scratch, Range part) {
-  PLAINNET_DISPATCH(packed.isa, convolve_winograd<T>(in, packed, epilogue, out, scratch, part));
+                   TensorView<T> out, T* scratch, bool of_panels, Range part) {
+  PLAINNET_DISPATCH(packed.isa, convolve_winograd<T>(in, packed, epilogue, out, scratch, of_panels, part));
 }
 
 /// As convolve() of a PackedConvolution: out = act(convolution(in) + bias) + scale · residual, for any size of map and
@@ -232,15 +256,18 @@ void convolve_part(TensorView<const T> in, const PackedWinograd<T>& packed, cons
 template <class T>
 void convolve(TensorView<const T> in, const PackedWinograd<T>& packed, const Epilogue<T>& epilogue, TensorView<T> out,
               T* scratch, Executor& pool) {
+  const Index tiles = packed.group_tiles(out.shape());
+  const WinogradPortions portions = packed.portions(tiles);
+  // By panels, each thread transforms all tiles of its groups; but weights pass, and taps are transformed, for one
+  // only.
+  const bool of_panels = packed.keeps_taps || portions.count == 1;
   const auto convolve_some = [&](Range some, Index thread) {
-    convolve_part<T>(in, packed, epilogue, out, scratch + thread * packed.scratch(), some);
+    convolve_part<T>(in, packed, epilogue, out, scratch + thread * packed.scratch(), of_panels, some);
   };
-  if (packed.keeps_taps) {  // each panel is transformed by one thread, and each group's tiles by few
+  if (of_panels) {
     const Index groups_each = std::max<Index>(1, packed.groups / pool.size());
     return share_out(pool, packed.groups * packed.group_panels(), groups_each, convolve_some);
   }
-  const Index tiles = packed.group_tiles(out.shape());
-  const WinogradPortions portions = packed.portions(tiles);
   const Index all = packed.groups * portions.count;
   if (all % pool.size() == 0 && (portions.are_equal() || packed.groups % pool.size() == 0)) {
     const auto tiles_before = [&](Index i) {

@@ -23,12 +23,13 @@ struct TilePlace {
 /// Tiles `tiles` of one group, few enough for the caches.
 template <class T, Index side>
 struct WinogradPortion {
-  static constexpr Index tile = side - 2;
+  static constexpr Index tile = winograd_tile<side>;
   static constexpr Index positions = side * side;
   static constexpr Index columns = MatmulBlock<T>::columns;
   static constexpr Index lanes = Simd<T>::lanes;
 
   const PackedWinograd<T>& packed;
+  Padding padding;
   TensorView<const T> in;
   TensorView<T> out;
   Index group;
@@ -44,8 +45,8 @@ struct WinogradPortion {
   /// The pixels that a tile sees; zeros outside the map.
   void locate(const TilePlace& place, const T* (&pixels)[positions]) const {
     const Shape& shape = in.shape();
-    const Index first_y = place.y - packed.padding.top;
-    const Index first_x = place.x - packed.padding.left;
+    const Index first_y = place.y * winograd_stride<side> - padding.top;
+    const Index first_x = place.x * winograd_stride<side> - padding.left;
     for (Index i = 0; i < side; ++i) {
       const bool has_row = first_y + i >= 0 && first_y + i < shape.height;
       const T* const row = in.pixel(place.n, has_row ? first_y + i : 0, 0);
@@ -80,24 +81,33 @@ struct WinogradPortion {
     return transformed;
   }
 
-  /// What is brought into L2 during a position's product, panel_size() / positions elements: the weights of the next,
-  /// which lie behind (dm_nfnet_f0: 0.96 of the time on one thread, 0.98 on two), or a part of the next panel's taps.
+  /// Where a position has its weights among those that differ: the last ones along each axis share theirs.
+  static constexpr Index weights_at(Index position) {
+    constexpr Index count = tile + 2;
+    const Index i = position / side, j = position % side;
+    return (i < count ? i : count - 1) * count + (j < count ? j : count - 1);
+  }
+
+  /// What is brought into L2 during a position's product, panel_size() / weight_positions() elements: the weights of
+  /// the next (dm_nfnet_f0: 0.96 of the time on one thread, 0.98 on two), or a part of the next panel's taps.
   const T* later_weights(Index panel, Index position) const {
     const bool is_last = panel + 1 == packed.groups * packed.group_panels();
-    const Index piece = packed.panel_size() / positions;
-    if (packed.keeps_taps) return kept_weights(is_last ? panel : panel + 1) + position * piece;
-    const bool is_end = is_last && position + 1 == positions;
-    return kept_weights(panel) + (is_end ? position : position + 1) * piece;
+    const Index next_panel = is_last ? panel : panel + 1;
+    const Index piece = packed.panel_size() / packed.weight_positions();
+    if (packed.keeps_taps) return kept_weights(next_panel) + position * piece;
+    const bool is_end = position + 1 == positions;
+    return kept_weights(is_end ? next_panel : panel) + (is_end ? 0 : weights_at(position + 1)) * piece;
   }
 
   /// One product a position.
   void multiply_panel(const T* const* rows, Index panel) const {
     const Epilogue<T> none;
-    const T* weights = weights_of(panel);
+    const T* const weights = weights_of(panel);
     const Index blocks = block_count<T>(tiles.size());
-    const Index row_bytes = packed.panel_size() / positions / packed.group_in() * static_cast<Index>(sizeof(T));
-    const Index step = (row_bytes + blocks - 1) / blocks;
-    for (Index position = 0; position < positions; ++position, weights += packed.position_stride()) {
+    const Index row_size = packed.panel_size() / packed.weight_positions() / packed.group_in();
+    const Index step = (row_size * static_cast<Index>(sizeof(T)) + blocks - 1) / blocks;
+    for (Index position = 0; position < positions; ++position) {
+      const T* const b = weights + weights_at(position) * packed.position_stride();
       Ahead ahead{reinterpret_cast<const char*>(later_weights(panel, position)), step};
       BlockResult<T> result(none, nullptr, sums + position * sum_stride(), columns);
       for (Index first = 0, height = 0; first < tiles.size(); first += height) {
@@ -105,7 +115,7 @@ struct WinogradPortion {
         const LocatedRows<T, winograd_terms_in_portion(tile)> left{rows + first, position * input_stride(),
                                                                    packed.group_in(), ahead};
         ahead = ahead.after(packed.group_in());
-        multiply_whole_block<T>(height, left, weights, result);
+        multiply_whole_block<T>(height, left, b, result);
         result.move_down(height);
       }
     }
@@ -195,7 +205,8 @@ template <class T, Index side>
 inline WinogradPortion<T, side> portion_of_tiles(TensorView<const T> in, const PackedWinograd<T>& packed,
                                                  TensorView<T> out, T* scratch, Index group, Range tiles) {
   T* const sums = scratch + packed.input_scratch();
-  return {packed, in, out, group, tiles, scratch, sums, sums + packed.sum_scratch()};
+  const Padding padding = padded_for(in.shape(), packed.window).padding;
+  return {packed, padding, in, out, group, tiles, scratch, sums, sums + packed.sum_scratch()};
 }
 
 /// Some of the tiles of all groups.
@@ -231,14 +242,24 @@ inline void convolve_panels(TensorView<const T> in, const PackedWinograd<T>& pac
   }
 }
 
+template <class T, Index side>
+inline void convolve_winograd(TensorView<const T> in, const PackedWinograd<T>& packed, const Epilogue<T>& epilogue,
+                              TensorView<T> out, T* scratch, bool of_panels, Range part) {
+  if (of_panels) {
+    convolve_panels<T, side>(in, packed, epilogue, out, scratch, part);
+  } else {
+    convolve_tiles<T, side>(in, packed, epilogue, out, scratch, part);
+  }
+}
+
 template <class T>
 inline void convolve_winograd(TensorView<const T> in, const PackedWinograd<T>& packed, const Epilogue<T>& epilogue,
-                              TensorView<T> out, T* scratch, Range part) {
-  if (packed.keeps_taps) {
-    convolve_panels<T, 6>(in, packed, epilogue, out, scratch, part);
-  } else if (packed.tile == 2) {
-    convolve_tiles<T, 4>(in, packed, epilogue, out, scratch, part);
+                              TensorView<T> out, T* scratch, bool of_panels, Range part) {
+  if (packed.side() == 4) {
+    convolve_winograd<T, 4>(in, packed, epilogue, out, scratch, of_panels, part);
+  } else if (packed.side() == 5) {
+    convolve_winograd<T, 5>(in, packed, epilogue, out, scratch, of_panels, part);
   } else {
-    convolve_tiles<T, 6>(in, packed, epilogue, out, scratch, part);
+    convolve_winograd<T, 6>(in, packed, epilogue, out, scratch, of_panels, part);
   }
 }

@@ -13,6 +13,20 @@ inline void winograd_input(typename Simd<T>::Vector (&x)[4]) {
   x[3] = last;
 }
 
+/// The same of F(2×2) of stride 2: every other one is an input of F(2×2) of two taps, the others are their own.
+template <class T>
+inline void winograd_input(typename Simd<T>::Vector (&x)[5]) {
+  using S = Simd<T>;
+  using V = typename S::Vector;
+  const V first = S::sub(x[0], x[2]);
+  const V last = S::sub(x[4], x[2]);
+  x[4] = x[3];
+  x[3] = x[1];
+  x[0] = first;
+  x[1] = x[2];
+  x[2] = last;
+}
+
 /// The same of F(4×4): the rows of points a and −a differ in the sign of their odd powers.
 template <class T>
 inline void winograd_input(typename Simd<T>::Vector (&x)[6]) {
@@ -41,6 +55,14 @@ inline void winograd_output(typename Simd<T>::Vector (&x)[4]) {
   using S = Simd<T>;
   x[0] = S::add(x[0], S::add(x[1], x[2]));
   x[1] = S::add(x[3], S::sub(x[1], x[2]));
+}
+
+/// The same of stride 2.
+template <class T>
+inline void winograd_output(typename Simd<T>::Vector (&x)[5]) {
+  using S = Simd<T>;
+  x[0] = S::add(x[3], S::add(x[0], x[1]));
+  x[1] = S::add(x[4], S::add(x[1], x[2]));
 }
 
 /// The first four of x become Aᵀ x.
@@ -72,6 +94,15 @@ inline void winograd_weight(const typename Simd<T>::Vector (&x)[3], typename Sim
   y[3] = x[2];
 }
 
+/// The same of stride 2, for which the last two are the same.
+template <class T>
+inline void winograd_weight(const typename Simd<T>::Vector (&x)[3], typename Simd<T>::Vector (&y)[5]) {
+  y[0] = x[0];
+  y[1] = Simd<T>::add(x[0], x[2]);
+  y[2] = x[2];
+  y[3] = y[4] = x[1];
+}
+
 /// The same of F(4×4): the rows of points a and −a differ in the sign of a.
 template <class T>
 inline void winograd_weight(const typename Simd<T>::Vector (&x)[3], typename Simd<T>::Vector (&y)[6]) {
@@ -90,11 +121,12 @@ inline void winograd_weight(const typename Simd<T>::Vector (&x)[3], typename Sim
   y[5] = x[2];
 }
 
-/// G g Gᵀ of one vector of columns of a panel: position (i, j) to out[(i · side + j) · stride].
+/// G g Gᵀ of one vector of columns of a panel: position (i, j) of those that differ to out[(i · count + j) · stride].
 template <class T, Index side>
 inline void transform_weight(const T* taps, T* out, Index stride) {
   using S = Simd<T>;
   using V = typename S::Vector;
+  constexpr Index count = winograd_tile<side> + 2;
   V columns[side][3];
 #pragma GCC unroll 3
   for (Index j = 0; j < 3; ++j) {
@@ -107,11 +139,11 @@ inline void transform_weight(const T* taps, T* out, Index stride) {
     for (Index i = 0; i < side; ++i) columns[i][j] = y[i];
   }
 #pragma GCC unroll 6
-  for (Index i = 0; i < side; ++i) {
+  for (Index i = 0; i < count; ++i) {
     V y[side];
     winograd_weight<T>(columns[i], y);
 #pragma GCC unroll 6
-    for (Index j = 0; j < side; ++j) S::store(out + (i * side + j) * stride, y[j]);
+    for (Index j = 0; j < count; ++j) S::store(out + (i * count + j) * stride, y[j]);
   }
 }
 
@@ -124,9 +156,11 @@ inline void transform_panel(const T* taps, Index channels, T* out, Index stride)
 }
 
 template <class T>
-inline void transform_panel(Index tile, const T* taps, Index channels, T* out, Index stride) {
-  if (tile == 2) {
+inline void transform_panel(Index side, const T* taps, Index channels, T* out, Index stride) {
+  if (side == 4) {
     transform_panel<T, 4>(taps, channels, out, stride);
+  } else if (side == 5) {
+    transform_panel<T, 5>(taps, channels, out, stride);
   } else {
     transform_panel<T, 6>(taps, channels, out, stride);
   }
@@ -155,13 +189,13 @@ inline void transform_input(const T* const* pixels, Index channel, Index part, T
   }
 }
 
-/// Aᵀ M A + bias of one vector of channels: output (y, x) to values[y · (side − 2) + x].
+/// Aᵀ M A + bias of one vector of channels: output (y, x) of a tile to values[y · tile + x].
 template <class T, Index side>
 inline void transform_output(const T* sums, Index stride, typename Simd<T>::Vector bias,
                              typename Simd<T>::Vector* values) {
   using S = Simd<T>;
   using V = typename S::Vector;
-  constexpr Index tile = side - 2;
+  constexpr Index tile = winograd_tile<side>;
   V rows[tile][side];
 #pragma GCC unroll 6
   for (Index j = 0; j < side; ++j) {
