@@ -566,6 +566,28 @@ TEST(Winograd, RefusesWindowsOfAnotherMethod) {
   }
 }
 
+// One packed convolution for maps of even and odd extents, which SAME pads differently where the stride is 2.
+TYPED_TEST(WinogradOf, PadsEachMapByTheSameRule) {
+  using T = TypeParam;
+  test::Random random(13);
+  ThreadPool pool(2);
+  for (ConvolutionMethod method : methods) {
+    const WinogradRow row{.in = {1, 8, 8, 19}, .out_channels = 21};
+    const Weights<T> weights(row, random);
+    const Window same{.kernel = 3, .stride = stride_of(method), .same = true};
+    const auto pack = [&](const Window& window) {
+      return pack_winograd(weights.weight.data(), weights.bias.data(), 19, 21, window, 1, method, best_isa());
+    };
+    const PackedWinograd<T> packed = pack(same);
+    for (const auto& [height, width] : {std::pair<Index, Index>{8, 8}, {9, 8}, {8, 5}, {11, 7}}) {
+      const Tensor<T> in = random.map<T>({1, height, width, 19});
+      const Tensor<T> expected = run<T>(in, pack(padded_for(in.shape(), same)), {}, pool);
+      EXPECT_TRUE(test::same_bits(run<T>(in, packed, {}, pool), expected))
+          << to_string(method) << ": " << height << "x" << width;
+    }
+  }
+}
+
 // Taps in every run give the bits that weights transformed beforehand give.
 TYPED_TEST(WinogradOf, GivesTheSameBitsWheneverWeightsAreTransformed) {
   using T = TypeParam;
