@@ -555,13 +555,13 @@ TEST(Winograd, RefusesWindowsOfAnotherMethod) {
   using enum ConvolutionMethod;
   const float weight[9] = {};
   const Window one{.kernel = 3}, two{.kernel = 3, .stride = 2};
-  for (const auto& [method, window] : {std::pair{direct, one},
-                                       {winograd_2x2, two},
-                                       {winograd_4x4, two},
-                                       {winograd_2x2_stride_2, one},
-                                       {winograd_2x2, Window{.kernel = 1}}}) {
+  for (const std::pair<ConvolutionMethod, Window>& row : {std::pair{direct, one},
+                                                          {winograd_2x2, two},
+                                                          {winograd_4x4, two},
+                                                          {winograd_2x2_stride_2, one},
+                                                          {winograd_2x2, Window{.kernel = 1}}}) {
     const std::string message =
-        test::error_of([&] { pack_winograd<float>(weight, nullptr, 1, 1, window, 1, method, Isa::baseline); });
+        test::error_of([&] { pack_winograd<float>(weight, nullptr, 1, 1, row.second, 1, row.first, Isa::baseline); });
     EXPECT_NE(message.find("window"), std::string::npos) << message;
   }
 }
