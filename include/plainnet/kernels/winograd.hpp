@@ -75,7 +75,7 @@ template <Index side>
 inline constexpr Index winograd_tile = (side - 3) / winograd_stride<side> + 1;
 
 /// Sums of the product are made in portions of so many terms. Those of 32 cost F(4×4) 6 % of its time; those of 64 cost
-/// F(2×2) at most 1 %, beside 128.
+/// F(2×2) up to 2 %, beside 128 (Zen 4).
 inline constexpr Index winograd_terms_in_portion(Index tile) { return tile == 2 ? 64 : 32; }
 
 /// Tiles that are transformed at a time, at most; whole blocks of 6 and of 14.
@@ -258,8 +258,8 @@ void convolve(TensorView<const T> in, const PackedWinograd<T>& packed, const Epi
               T* scratch, Executor& pool) {
   const Index tiles = packed.group_tiles(out.shape());
   const WinogradPortions portions = packed.portions(tiles);
-  // By panels, each thread transforms all tiles of its groups; but weights pass, and taps are transformed, for one
-  // only.
+  // By panels, each thread transforms all tiles of its groups; but weights pass, and taps are transformed, for one only
+  // (14×14×320 to 512 with stride 2, two threads of Zen 4: 0.87 of the time by tiles).
   const bool of_panels = packed.keeps_taps || portions.count == 1;
   const auto convolve_some = [&](Range some, Index thread) {
     convolve_part<T>(in, packed, epilogue, out, scratch + thread * packed.scratch(), of_panels, some);
