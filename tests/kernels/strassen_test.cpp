@@ -76,7 +76,7 @@ using Scalars = testing::Types<float, double>;
 TYPED_TEST_SUITE(StrassenOf, Scalars);
 
 // Pairs that fill no block, a row without a partner, blocks of every height, several portions of terms, one and several
-// pairs of panels, two portions of rows; with and without what an epilogue has.
+// pairs of panels, several portions of rows; with and without what an epilogue has.
 TYPED_TEST(StrassenOf, IsTheSumOfProductsForEveryInstructionSet) {
   using T = TypeParam;
   test::Random random(1);
@@ -127,7 +127,7 @@ TEST(Strassen, HasAnErrorByItsHalves) {
   };
   test::Random random(2);
   ThreadPool one(1);
-  for (const Case& c : {Case{320, 160, 3.9}, Case{2048, 256, 4.9}, Case{1280, 320, 5.5}}) {
+  for (const Case& c : {Case{1280, 160, 4.0}, Case{768, 192, 4.2}, Case{2048, 256, 5.0}}) {
     ASSERT_EQ(strassen_half(c.depth), c.half);
     const HalvedProduct<float> product(112, c.depth, 64, random);
     for (Isa isa : test::supported_isas()) {
@@ -145,7 +145,7 @@ TEST(Strassen, HasAnErrorByItsHalves) {
             std::sqrt(errors / squares) / static_cast<double>(std::numeric_limits<float>::epsilon());
       }
       SCOPED_TRACE(concatenate(to_string(isa), ", ", c.depth, " terms"));
-      EXPECT_NEAR(error[0], 1.8, 0.2);
+      EXPECT_NEAR(error[0], 1.4, 0.15);
       EXPECT_NEAR(error[1], c.error, 0.25);
     }
   }
@@ -210,7 +210,7 @@ TYPED_TEST(StrassenOf, GivesAPairOfRowsTheSameBitsWhereverItStands) {
   }
 }
 
-// In two portions of rows.
+// In several portions of rows.
 TYPED_TEST(StrassenOf, KeepsTheLargestOfRowsThatArePooled) {
   using T = TypeParam;
   test::Random random(5);
@@ -266,8 +266,12 @@ TYPED_TEST(StrassenOf, ConvolvesAnImageTheSameInEveryBatch) {
     Index height, width, pool;
     bool is_halved;
   };
-  for (const Case& c :
-       {Case{12, 10, 1, true}, {11, 11, 1, true}, {13, 9, 1, true}, {15, 13, 2, true}, {10, 11, 1, false}}) {
+  for (const Case& c : {Case{12, 10, 1, true},
+                        {11, 11, 1, true},
+                        {13, 9, 1, true},
+                        {15, 13, 2, true},
+                        {7, 7, 1, true},
+                        {6, 8, 1, false}}) {
     Parameter<T> weight({512, 512, 1, 1}), bias({512});
     random.fill(weight);
     random.fill(bias);
@@ -299,19 +303,19 @@ TYPED_TEST(StrassenOf, ConvolvesAnImageTheSameInEveryBatch) {
   }
 }
 
-TEST(Strassen, HalvesAreOf160To320TermsThatDivideTheDepth) {
+TEST(Strassen, HalvesAreOf160To256TermsThatDivideTheDepth) {
   for (const auto& [depth, half] : {std::pair<Index, Index>{512, 256},
                                     {1536, 256},
                                     {4096, 256},
                                     {768, 192},
-                                    {2304, 288},
+                                    {2304, 192},
                                     {320, 160},
-                                    {640, 320},
-                                    {1280, 320},
+                                    {640, 160},
+                                    {1280, 160},
                                     {352, 176},
                                     {384, 192},
                                     {448, 224},
-                                    {1152, 288},
+                                    {1152, 192},
                                     {256, 0},
                                     {300, 0},
                                     {288, 0},
@@ -326,14 +330,16 @@ TEST(Strassen, TheMethodDependsOnAnImageAndItsLayer) {
   EXPECT_EQ(matmul_method<float>(14 * 14, 2048, 4096), MatmulMethod::strassen);
   EXPECT_EQ(matmul_method<float>(14 * 14, 2048, 512), MatmulMethod::strassen);
   EXPECT_EQ(matmul_method<float>(19 * 19, 3072, 3072), MatmulMethod::strassen);
-  EXPECT_EQ(matmul_method<float>(8 * 8, 4096, 4096), MatmulMethod::direct);  // few rows for the weights
+  EXPECT_EQ(matmul_method<float>(7 * 7, 4096, 4096), MatmulMethod::strassen);
+  EXPECT_EQ(matmul_method<float>(6 * 6, 4096, 4096), MatmulMethod::direct);  // few rows for the weights
   EXPECT_EQ(matmul_method<float>(16 * 16, 768, 1536), MatmulMethod::strassen);
   EXPECT_EQ(matmul_method<float>(14 * 14, 320, 1280), MatmulMethod::strassen);
-  EXPECT_EQ(matmul_method<float>(14 * 14, 1280, 320), MatmulMethod::direct);  // few columns
+  EXPECT_EQ(matmul_method<float>(14 * 14, 1280, 320), MatmulMethod::strassen);
   EXPECT_EQ(matmul_method<float>(14 * 14, 352, 2560), MatmulMethod::strassen);
-  EXPECT_EQ(matmul_method<float>(14 * 14, 816, 2560), MatmulMethod::direct);   // no whole portions of terms
-  EXPECT_EQ(matmul_method<float>(28 * 28, 128, 512), MatmulMethod::direct);    // few terms
-  EXPECT_EQ(matmul_method<float>(28 * 28, 1024, 256), MatmulMethod::direct);   // few columns for the rows
+  EXPECT_EQ(matmul_method<float>(14 * 14, 816, 2560), MatmulMethod::direct);  // no whole portions of terms
+  EXPECT_EQ(matmul_method<float>(28 * 28, 128, 512), MatmulMethod::direct);   // few terms
+  EXPECT_EQ(matmul_method<float>(28 * 28, 1024, 256), MatmulMethod::strassen);
+  EXPECT_EQ(matmul_method<float>(28 * 28, 512, 128), MatmulMethod::direct);    // few columns
   EXPECT_EQ(matmul_method<float>(28 * 28, 1024, 1000), MatmulMethod::direct);  // panels without a partner
   EXPECT_EQ(matmul_method<double>(28 * 28, 1024, 1024), MatmulMethod::strassen);
 }

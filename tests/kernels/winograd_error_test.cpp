@@ -285,7 +285,7 @@ TEST(Winograd, HasAFewTimesTheErrorOfTheDefinition) {
         Tensor<float> out(output_shape(row.in, window, row.out_channels));
         AlignedVector<float> scratch(static_cast<std::size_t>(direct.scratch(out.shape())));
         convolve<float>(in, direct, {}, out.view(), scratch.data(), one);
-        EXPECT_LT(error(out), 0.85 * unit) << to_string(isa) << ", direct, in portions of 128";
+        EXPECT_LT(error(out), 0.85 * unit) << to_string(isa) << ", direct, in portions of 64";
         for (ConvolutionMethod method : winograd_methods) {
           if (stride_of(method) != stride) continue;
           const double most = tile_of(method) == 2 ? 1.2 : 3.0;

@@ -17,27 +17,27 @@ enum class MatmulMethod { direct, strassen };
 /// The faster one for images of `image_rows` rows each. It depends on the size of an image and not on how many there
 /// are, nor on the instruction set, and a row's partner is of its own image: so an image has its bits in every batch.
 ///
-/// Times faster by Strassen's, one thread of Zen 5 with AVX-512, bench/matmul_methods in three hours of a shared
-/// machine (AVX2 1.03 to 1.07 for all of them, SSE2 1.09 to 1.14):
+/// Times faster by Strassen's, one thread with AVX-512, shared machines, weights from memory (AVX2 of Zen 5 1.03
+/// to 1.07, SSE2 1.09 to 1.14):
 ///
-///   rows, depth, columns
-///   196, 2048, 4096    1.11 to 1.12        3136, 512, 1024    1.00 to 1.05
-///   196, 2048, 2048    1.09 to 1.11        196, 512, 2048     1.02
-///   784, 1024, 2048    1.07 to 1.10        784, 512, 512      0.97 to 1.03
-///   196, 1024, 1024    1.05 to 1.09        256, 1536, 768     0.95 to 1.05
-///   196, 2048, 512     1.02 to 1.10        256, 768, 1536     1.09 to 1.10
-///   784, 1024, 256     1.02 to 1.10 (*)    3136, 768, 1536    1.06 to 1.09
-///   196, 1536, 384     1.04 to 1.05 (*)    784, 512, 128      0.94 (*)
+///   rows, depth, columns   Zen 5, before (*)          rows, depth, columns   Zen 4
+///   196, 2048, 4096        1.11 to 1.12               196, 1024, 256         1.10
+///   196, 2048, 2048        1.09 to 1.11               196, 640, 320          1.08 to 1.10
+///   784, 1024, 2048        1.07 to 1.10               64, 1536, 768          1.09 to 1.10
+///   196, 1024, 1024        1.05 to 1.09               49, 4096, 4096         1.08
+///   196, 2048, 512         1.02 to 1.10               49, 512, 2048          1.07 to 1.08
+///   3136, 512, 1024        1.00 to 1.05               49, 2048, 512          1.07 to 1.09
+///   784, 512, 512          0.97 to 1.03               784, 512, 256          1.07
+///   256, 1536, 768         0.95 to 1.05               196, 1280, 320         1.05 to 1.09
+///   256, 768, 1536         1.09 to 1.10               784, 512, 128          1.03
+///   784, 512, 128          0.94                       36, 512, 2048          0.95
 ///
-/// vanillanet_5 takes 1.01 to 1.02 of the time where depths of 512 are left out, convformer_b36 1.02; dm_nfnet_f0 takes
-/// the same without products of fewer than 1024 columns. (*): not chosen, nf_resnet50 and eca_nfnet_l0 and l1, which
-/// have the like, take 0.99 to 1.02 of the time with them. On Zen 4 320 columns were enough for 0.97 of the time of
-/// poolformer_s12 and convformer_s18; but in minutes when all programs on two threads were slower on that shared
-/// machine (it seems, when the two had no L3 in common), poolformer_s12 took 1.12, and 1.02 with 512. Perhaps since the
-/// sums of 98 rows of 1280 terms are 0.9 MB, too much for L2 beside the weights.
+/// Beside fewer than 112 rows and 512 columns by the definition, one thread of Zen 4: poolformer_s12 takes 0.97 to 0.99
+/// of the time, convformer_s18 0.98, vanillanet_9 and dm_nfnet_f0 0.99 to 1.00. (*): with portions of more rows, and
+/// sums of weights that were stored before the other half was loaded.
 template <class T>
 MatmulMethod matmul_method(Index image_rows, Index depth, Index columns) {
-  const bool is_faster = image_rows >= 112 && columns >= 512;
+  const bool is_faster = image_rows >= 49 && columns >= 256;
   return is_faster && strassen_fits<T>(depth, columns) ? MatmulMethod::strassen : MatmulMethod::direct;
 }
 

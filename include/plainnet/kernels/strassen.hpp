@@ -17,8 +17,8 @@
 // first block of rows, and stay in L2 until all rows have passed: so weights are stored once, as any product wants
 // them, and are no more to read.
 //
-// An element's rounding error grows with its neighbours. For numbers of one size it is, root mean square, 3.9 ε of the
-// result's for halves of 160 terms, 4.9 for 256, 5.5 for 320; that of the definition, in portions of 128 terms, 1.8.
+// An element's rounding error grows with its neighbours. For numbers of one size it is, root mean square, 4.0 ε of the
+// result's for halves of 160 terms, 4.2 for 192, 5.0 for 256; that of the definition, in portions of 64 terms, 1.4.
 // README has that of the logits. A pair of rows has the same bits wherever it stands; the last row of an odd number is
 // paired with itself.
 
@@ -47,10 +47,10 @@ inline constexpr StrassenTerm strassen_products[strassen_terms] = {
 };
 
 /// Terms of a half: as many as may be, so that a product is summed in portions of twice as many; 0 if no number fits.
-/// More were no faster (768 in halves of 384, dm_nfnet_f0), and have a larger error; fewer gain nothing
-/// (poolformer_s12, convformer_s18).
+/// More have a larger error (halves of 320: poolformer_s12 takes 0.99 of the time, convformer_s18 0.995), fewer take
+/// longer (at most 160: vanillanet_9 1.02 times as long; Zen 4).
 inline Index strassen_half(Index depth) {
-  constexpr Index least = 160, most = 320, step = 16;
+  constexpr Index least = 160, most = 256, step = 16;
   Index half = most;
   while (half >= least && depth % (2 * half) != 0) half -= step;
   return half >= least ? half : 0;
@@ -62,22 +62,22 @@ bool strassen_fits(Index depth, Index columns) {
   return strassen_half(depth) != 0 && columns % (2 * matmul_panel_columns<T>(Isa::avx512)) == 0;
 }
 
-/// Most rows whose sums are made at a time.
+/// Most rows whose sums are made at a time: so many that the sums stay in L2 beside the weights, or where depths are
+/// too large for that, as many as weights from memory want (matmul_rows_in_cache()). Zen 4, one thread: of 64 to 200
+/// rows in a portion no number is 2 % better than another for depths of 512 to 1536; 2048 terms of 196 rows are 3 %
+/// faster as one portion than in four.
 template <class T>
 Index strassen_most_rows(Index depth) {
-  constexpr Index bytes = 49 << 15;  // of them before they are summed; half and twice as many are 0 to 2 % slower
-  return std::clamp<Index>(bytes / (depth * static_cast<Index>(sizeof(T))), 2 * matmul_most_rows * matmul_most_pool,
-                           most_located_rows - matmul_most_rows);
+  constexpr Index least = 64;
+  constexpr Index in_l2 = 1 << 18, in_l3 = 49 << 15;  // bytes of rows before they are summed
+  const Index row = depth * static_cast<Index>(sizeof(T));
+  const bool fits_l2 = least * row <= in_l2 + in_l2 / 2;
+  return std::clamp<Index>((fits_l2 ? in_l2 : in_l3) / row, least, most_located_rows - matmul_most_rows);
 }
 
-/// Elements from a sum of two rows' halves to that of the next two rows: one of two numbers, known to a block when it
-/// is compiled, so that it needs one pointer (by as much as 1.02 faster), and an odd number of cache lines, as that of
-/// copied_row_stride(). With the longer for all, three networks took 1.004 of the time (Zen 4).
-inline constexpr Index strassen_short_stride = 256 + 16;
-inline constexpr Index strassen_long_stride = 320 + 16;
-inline Index strassen_sum_stride(Index half) {
-  return half < strassen_short_stride ? strassen_short_stride : strassen_long_stride;
-}
+/// Elements from a sum of two rows' halves to that of the next two rows: known to a block when it is compiled, so that
+/// it needs one pointer (by as much as 1.02 faster), and an odd number of cache lines, as that of copied_row_stride().
+inline constexpr Index strassen_sum_stride = 256 + 16;
 
 /// Pairs of panels whose products are written one beside the other, as matmul_panels_at_once() are (Zen 5: vanillanet_5
 /// and vanillanet_9 take 0.98 to 1.00 of the time on one thread; writing 1 KB of a row takes less than half as long as
@@ -88,8 +88,8 @@ inline constexpr Index strassen_pairs_at_once = 4;
 template <class T>
 Index strassen_row_sums(Index depth) {
   const Index pairs = strassen_most_rows<T>(depth) / 2 + matmul_most_rows;
-  return checked_multiply(pairs, checked_multiply(depth / (2 * strassen_half(depth)),
-                                                  strassen_terms * strassen_sum_stride(strassen_half(depth))));
+  return checked_multiply(pairs,
+                          checked_multiply(depth / (2 * strassen_half(depth)), strassen_terms * strassen_sum_stride));
 }
 
 /// All elements of scratch memory that a thread multiplies with. Behind sums of rows: copies of a few rows on their

@@ -59,7 +59,7 @@ struct RowSums {
   /// sum(r, c) += sums(r, k) · b(k, c) over a half. If b has a second matrix, it is added to the first or subtracted on
   /// the way, and the result kept: additions are made in the shade of the products, by adders that most processors have
   /// beside their multipliers.
-  template <Index rows, bool is_sum, Index stride>
+  template <Index rows, bool is_sum>
   void add_products(Index half, const StrassenFactor<T>& b, T* kept,
                     typename Simd<T>::Vector (&sum)[rows][MatmulBlock<T>::vectors]) const {
     using S = Simd<T>;
@@ -80,14 +80,19 @@ struct RowSums {
         if constexpr (is_sum) {
           const V y = S::load(second + v * S::lanes);
           column[v] = is_difference ? S::sub(column[v], y) : S::add(column[v], y);
-          S::store(kept + v * S::lanes, column[v]);
           __builtin_prefetch(second + 8 * columns + v * S::lanes);
         }
+      }
+      if constexpr (is_sum) {
+        // After all loads: one that follows a store to the same place of another 4 KB waits for it (Zen 4: a block took
+        // 1.12 times as long where sums were kept 64 bytes further than the weights lie, modulo 4096).
+#pragma GCC unroll 2
+        for (Index v = 0; v < vectors; ++v) S::store(kept + v * S::lanes, column[v]);
       }
       __builtin_prefetch(later, 0, 2);
 #pragma GCC unroll 16
       for (Index r = 0; r < rows; ++r) {
-        const V pixel = S::broadcast(pixels[r * stride]);
+        const V pixel = S::broadcast(pixels[r * strassen_sum_stride]);
 #pragma GCC unroll 2
         for (Index v = 0; v < vectors; ++v) sum[r][v] = S::fma(pixel, column[v], sum[r][v]);
       }
@@ -109,16 +114,15 @@ struct StrassenWeights {
   bool are_summed;
 };
 
-/// What a block of `rows` pairs and a portion of terms adds to the product at c, (2 · rows, two panels). `stride` is
-/// that of the sums.
-template <class T, Index rows, Index stride>
+/// What a block of `rows` pairs and a portion of terms adds to the product at c, (2 · rows, two panels).
+template <class T, Index rows>
 inline void add_strassen_block(Index half, const T* row_sums, const StrassenWeights<T>& weights,
                                const Ahead (&ahead)[strassen_terms], T* c) {
   using S = Simd<T>;
   using V = typename S::Vector;
   constexpr Index vectors = MatmulBlock<T>::vectors;
   constexpr Index columns = MatmulBlock<T>::columns;
-  for (Index term = 0; term < strassen_terms; ++term, row_sums += rows * stride) {
+  for (Index term = 0; term < strassen_terms; ++term, row_sums += rows * strassen_sum_stride) {
     const StrassenFactor<T> b(weights.quarters, strassen_products[term].b);
     T* const kept = weights.sums + term * half * columns;
     const RowSums<T> left{row_sums, ahead[term]};
@@ -129,10 +133,10 @@ inline void add_strassen_block(Index half, const T* row_sums, const StrassenWeig
       for (Index v = 0; v < vectors; ++v) sum[r][v] = S::broadcast(T{0});
     }
     if (b.second && !weights.are_summed) {
-      left.template add_products<rows, true, stride>(half, b, kept, sum);
+      left.template add_products<rows, true>(half, b, kept, sum);
     } else {
       const StrassenFactor<T> factor{b.second ? kept : b.first};
-      left.template add_products<rows, false, stride>(half, factor, nullptr, sum);
+      left.template add_products<rows, false>(half, factor, nullptr, sum);
     }
     for (Index quarter = 0; quarter < 4; ++quarter) {
       const int coefficient = strassen_products[term].c[quarter];
@@ -149,28 +153,28 @@ inline void add_strassen_block(Index half, const T* row_sums, const StrassenWeig
   }
 }
 
-template <class T, Index stride>
+template <class T>
 inline void add_strassen_block(Index half, Index height, const T* row_sums, const StrassenWeights<T>& weights,
                                const Ahead (&ahead)[strassen_terms], T* c) {
   constexpr Index rows = MatmulBlock<T>::rows;
   if (height == rows) {
-    add_strassen_block<T, rows, stride>(half, row_sums, weights, ahead, c);
+    add_strassen_block<T, rows>(half, row_sums, weights, ahead, c);
   } else if (height == rows - 1) {
-    add_strassen_block<T, rows - 1, stride>(half, row_sums, weights, ahead, c);
+    add_strassen_block<T, rows - 1>(half, row_sums, weights, ahead, c);
   } else if (height == rows - 2) {
-    add_strassen_block<T, rows - 2, stride>(half, row_sums, weights, ahead, c);
+    add_strassen_block<T, rows - 2>(half, row_sums, weights, ahead, c);
   } else if (height == rows / 2 + 1) {
-    add_strassen_block<T, rows / 2 + 1, stride>(half, row_sums, weights, ahead, c);
+    add_strassen_block<T, rows / 2 + 1>(half, row_sums, weights, ahead, c);
   } else if (height == rows / 2) {
-    add_strassen_block<T, rows / 2, stride>(half, row_sums, weights, ahead, c);
+    add_strassen_block<T, rows / 2>(half, row_sums, weights, ahead, c);
   } else {
-    add_strassen_block<T, 1, stride>(half, row_sums, weights, ahead, c);
+    add_strassen_block<T, 1>(half, row_sums, weights, ahead, c);
   }
 }
 
 /// c (2 · count and what fills the last block, two panels) = bias + pairs of rows · two panels, which begin at
-/// `weights`. Meanwhile those that begin at `later` are brought into L2. `stride` is that of the sums.
-template <class T, Index stride>
+/// `weights`. Meanwhile those that begin at `later` are brought into L2.
+template <class T>
 inline void multiply_pairs(const T* const* pairs, Index count, Index depth, const T* weights, const T* later,
                            const T* bias, T* c, T* sums) {
   using S = Simd<T>;
@@ -195,8 +199,8 @@ inline void multiply_pairs(const T* const* pairs, Index count, Index depth, cons
       T* const block = c + 2 * r * 2 * columns;
       for (Index i = 0; k == 0 && i < 2 * height * 2 * columns; i += S::lanes)
         S::store(block + i, bias ? S::load(bias + i % (2 * columns)) : S::broadcast(T{0}));
-      const T* const row_sums = pairs[r] + k / (2 * half) * strassen_terms * height * stride;
-      add_strassen_block<T, stride>(half, height, row_sums, portion, ahead, block);
+      const T* const row_sums = pairs[r] + k / (2 * half) * strassen_terms * height * strassen_sum_stride;
+      add_strassen_block<T>(half, height, row_sums, portion, ahead, block);
       portion.are_summed = true;
       for (Ahead& quarter : ahead) quarter = quarter.after(half);
       r += height;
@@ -221,11 +225,9 @@ inline void finish_rows(const T* sums, Index count, BlockResult<T> result) {
 /// How the threads of shared_matmul.hpp multiply by Strassen's algorithm; DirectMethod is the other way.
 template <class T>
 struct StrassenMethod {
-  /// Portions alike, of whole blocks of pairs and pools but for the last.
+  /// Portions alike, of whole pairs and pools but for the last.
   static Index rows_in_portion(Index count, Index depth, Index pool) {
-    Index unit = 2 * MatmulBlock<T>::rows;
-    while (unit % pool != 0) unit += 2 * MatmulBlock<T>::rows;
-    return portion_of<T>(count, strassen_most_rows<T>(depth), unit);
+    return portion_of<T>(count, strassen_most_rows<T>(depth), pool % 2 != 0 ? 2 * pool : pool);
   }
 
   static Index copies_size(Index depth) { return strassen_row_sums<T>(depth); }
@@ -237,21 +239,20 @@ struct StrassenMethod {
     const T* row[2 * MatmulBlock<T>::rows];
     const Index pairs = (portion.size() + 1) / 2;
     const Index half = strassen_half(depth);
-    const Index stride = strassen_sum_stride(half);
     for (Index first = 0, height = 0; first < pairs; first += height) {
       height = block_height<T>(pairs - first);
       const Index count = height < pairs - first ? height : pairs - first;
       const Index left = portion.size() - 2 * first;
       rows.locate(isa, portion.begin + 2 * first, left < 2 * count ? left : 2 * count, beside, row);
       if (left < 2 * count) row[left] = row[left - 1];  // its own partner
-      const Index step = height * stride;
+      const Index step = height * strassen_sum_stride;
       for (Index pair = 0; pair < height; ++pair) {
         const Index wanted = pair < count ? pair : count - 1;  // the last again for those that a block has too many
-        list[first + pair] = sums + pair * stride;
+        list[first + pair] = sums + pair * strassen_sum_stride;
         for (Index k = 0; k < depth; k += 2 * half) {
           const T* const even = row[2 * wanted] + k;
           const T* const odd = row[2 * wanted + 1] + k;
-          T* const to = sums + k / (2 * half) * strassen_terms * step + pair * stride;
+          T* const to = sums + k / (2 * half) * strassen_terms * step + pair * strassen_sum_stride;
           sum_row_quarters<T>({even, even + half, odd, odd + half}, half, to, step);
         }
       }
@@ -278,11 +279,7 @@ struct StrassenMethod {
       const T* const next = b.panels + (i + 1 < panels.end ? i + 1 : later.begin) * width * b.depth;
       const T* const bias = b.bias ? b.bias + i * width : nullptr;
       T* const product = beside + (i - panels.begin) * size;
-      if (strassen_sum_stride(strassen_half(b.depth)) == strassen_short_stride) {
-        multiply_pairs<T, strassen_short_stride>(pairs, count, b.depth, now, next, bias, product, sums);
-      } else {
-        multiply_pairs<T, strassen_long_stride>(pairs, count, b.depth, now, next, bias, product, sums);
-      }
+      multiply_pairs<T>(pairs, count, b.depth, now, next, bias, product, sums);
     }
     BlockResult<T> result(epilogue, nullptr, out, out_stride);
     result.move_down(portion.begin / epilogue.pool);
