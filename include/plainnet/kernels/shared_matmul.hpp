@@ -32,9 +32,9 @@ enum class MatmulMethod { direct, strassen };
 ///   256, 768, 1536         1.09 to 1.10               784, 512, 128          1.03
 ///   784, 512, 128          0.94                       36, 512, 2048          0.95
 ///
-/// Beside fewer than 112 rows and 512 columns by the definition, one thread of Zen 4: poolformer_s12 takes 0.97 to 0.99
-/// of the time, convformer_s18 0.98, vanillanet_9 and dm_nfnet_f0 0.99 to 1.00. (*): with portions of more rows, and
-/// sums of weights that were stored before the other half was loaded.
+/// Beside fewer than 112 rows and 512 columns by the definition, one thread of Zen 4: poolformer_s12 and convformer_s18
+/// take 0.97 to 0.99 of the time, vanillanet_9 and dm_nfnet_f0 0.99 to 1.00. (*): with portions of more rows, and sums
+/// of weights that were stored before the other half was loaded.
 template <class T>
 MatmulMethod matmul_method(Index image_rows, Index depth, Index columns) {
   const bool is_faster = image_rows >= 49 && columns >= 256;

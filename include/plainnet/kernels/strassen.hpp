@@ -64,7 +64,7 @@ bool strassen_fits(Index depth, Index columns) {
 
 /// Most rows whose sums are made at a time: so many that the sums stay in L2 beside the weights, or where depths are
 /// too large for that, as many as weights from memory want (matmul_rows_in_cache()). Zen 4, one thread: of 64 to 200
-/// rows in a portion no number is 2 % better than another for depths of 512 to 1536; 2048 terms of 196 rows are 3 %
+/// rows in a portion no number is 3 % better than another for depths of 512 to 1536; 2048 terms of 196 rows are 3 %
 /// faster as one portion than in four.
 template <class T>
 Index strassen_most_rows(Index depth) {
