@@ -334,12 +334,11 @@ TEST(Strassen, TheMethodDependsOnAnImageAndItsLayer) {
   EXPECT_EQ(matmul_method<float>(6 * 6, 4096, 4096), MatmulMethod::direct);  // few rows for the weights
   EXPECT_EQ(matmul_method<float>(16 * 16, 768, 1536), MatmulMethod::strassen);
   EXPECT_EQ(matmul_method<float>(14 * 14, 320, 1280), MatmulMethod::strassen);
-  EXPECT_EQ(matmul_method<float>(14 * 14, 1280, 320), MatmulMethod::strassen);
+  EXPECT_EQ(matmul_method<float>(14 * 14, 1280, 320), MatmulMethod::direct);  // few columns
   EXPECT_EQ(matmul_method<float>(14 * 14, 352, 2560), MatmulMethod::strassen);
-  EXPECT_EQ(matmul_method<float>(14 * 14, 816, 2560), MatmulMethod::direct);  // no whole portions of terms
-  EXPECT_EQ(matmul_method<float>(28 * 28, 128, 512), MatmulMethod::direct);   // few terms
-  EXPECT_EQ(matmul_method<float>(28 * 28, 1024, 256), MatmulMethod::strassen);
-  EXPECT_EQ(matmul_method<float>(28 * 28, 512, 128), MatmulMethod::direct);    // few columns
+  EXPECT_EQ(matmul_method<float>(14 * 14, 816, 2560), MatmulMethod::direct);   // no whole portions of terms
+  EXPECT_EQ(matmul_method<float>(28 * 28, 128, 512), MatmulMethod::direct);    // few terms
+  EXPECT_EQ(matmul_method<float>(28 * 28, 1024, 256), MatmulMethod::direct);   // few columns
   EXPECT_EQ(matmul_method<float>(28 * 28, 1024, 1000), MatmulMethod::direct);  // panels without a partner
   EXPECT_EQ(matmul_method<double>(28 * 28, 1024, 1024), MatmulMethod::strassen);
 }

@@ -32,12 +32,14 @@ enum class MatmulMethod { direct, strassen };
 ///   256, 768, 1536         1.09 to 1.10               784, 512, 128          1.03
 ///   784, 512, 128          0.94                       36, 512, 2048          0.95
 ///
-/// Beside fewer than 112 rows and 512 columns by the definition, one thread of Zen 4: poolformer_s12 and convformer_s18
-/// take 0.97 to 0.99 of the time, vanillanet_9 and dm_nfnet_f0 0.99 to 1.00. (*): with portions of more rows, and sums
-/// of weights that were stored before the other half was loaded.
+/// Not chosen with fewer than 512 columns: with 256 or 320 on Zen 4 poolformer_s12 and convformer_s18 take 0.98 to 0.99
+/// of the time on one thread and 1.00 on two; but in minutes when all programs on two threads were slower on that
+/// shared machine (it seems, when the two had no L3 in common), MetaFormers had 73 to 77 % of the peak, and 82 to 84
+/// with 512.
+/// (*): with portions of more rows, and sums of weights that were stored before the other half was loaded.
 template <class T>
 MatmulMethod matmul_method(Index image_rows, Index depth, Index columns) {
-  const bool is_faster = image_rows >= 49 && columns >= 256;
+  const bool is_faster = image_rows >= 49 && columns >= 512;
   return is_faster && strassen_fits<T>(depth, columns) ? MatmulMethod::strassen : MatmulMethod::direct;
 }
 
