@@ -16,8 +16,9 @@
 namespace plainnet::kernels {
 
 /// Summed in portions of so many terms, and the portions then: a running sum over 4096 terms would carry four times the
-/// rounding error of portions of 256 (measured on vanillanet_5's logits), and these twice that of 64. On Zen 4, beside
-/// portions of 256, 128 terms take 1.000 to 1.004 of the time of four networks and 64 take 1.000 to 1.009.
+/// rounding error of portions of 256 (measured on vanillanet_5's logits); portions of 128 have 1.8 ε of the result, of
+/// 64 1.4. On Zen 4, beside portions of 256, 128 terms take 1.000 to 1.004 of the time of four networks and 64
+/// take 1.000 to 1.009.
 inline constexpr Index matmul_terms_in_portion = 64;
 
 /// Most rows of which a product keeps the largest values: 2 × 2 pixels.

@@ -34,8 +34,8 @@ enum class MatmulMethod { direct, strassen };
 ///
 /// Not chosen with fewer than 512 columns: with 256 or 320 on Zen 4 poolformer_s12 and convformer_s18 take 0.98 to 0.99
 /// of the time on one thread and 1.00 on two; but in minutes when all programs on two threads were slower on that
-/// shared machine (it seems, when the two had no L3 in common), MetaFormers had 73 to 77 % of the peak, and 82 to 84
-/// with 512.
+/// shared machine (it seems, when the two had no L3 in common), MetaFormers had 73 to 77 % of the peak; with 512, in
+/// such minutes of another day, 82 to 84.
 /// (*): with portions of more rows, and sums of weights that were stored before the other half was loaded.
 template <class T>
 MatmulMethod matmul_method(Index image_rows, Index depth, Index columns) {
