@@ -22,14 +22,7 @@ void time_packed(benchmark::State& state, const Conv2d<float>& layer, const Pack
   const Tensor<float> in = probe_input<float>(in_shape);
   Tensor<float> out(layer.output_shape(in_shape));
   ThreadPool pool(1);
-  const auto scratch_size = [&] {
-    if constexpr (requires { packed.scratch(); }) {
-      return packed.scratch();
-    } else {
-      return packed.scratch(out.shape());
-    }
-  };
-  AlignedVector<float> scratch(static_cast<std::size_t>(scratch_size()));
+  AlignedVector<float> scratch(static_cast<std::size_t>(packed.scratch()));
   const auto run = [&] { kernels::convolve<float>(in.view(), packed, {}, out.view(), scratch.data(), pool); };
   run();
   const Tensor<float> expected = layer.forward(in);

@@ -36,7 +36,7 @@ struct Weights {
 template <class T>
 Tensor<T> run(const Tensor<T>& in, const PackedConvolution<T>& packed, const Epilogue<T>& epilogue, ThreadPool& pool) {
   Tensor<T> out(output_shape(in.shape(), packed.window, packed.out_channels));
-  AlignedVector<T> scratch(static_cast<std::size_t>(packed.scratch(out.shape()) * pool.size()));
+  AlignedVector<T> scratch(static_cast<std::size_t>(packed.scratch() * pool.size()));
   convolve<T>(in, packed, epilogue, out.view(), scratch.data(), pool);
   return out;
 }
@@ -97,7 +97,7 @@ TYPED_TEST(ConvolveOf, PoolsWhatItComputesAsAPoolAfterItDoes) {
         packed.pool = pool;
         for (ThreadPool* threads : {&one, &three}) {
           Tensor<T> out(output_shape(shape, window, 38));
-          AlignedVector<T> scratch(static_cast<std::size_t>(packed.scratch(out.shape()) * threads->size()));
+          AlignedVector<T> scratch(static_cast<std::size_t>(packed.scratch() * threads->size()));
           convolve<T>(in, packed, {}, out.view(), scratch.data(), *threads);
           ASSERT_TRUE(test::near_everywhere(out, expected, 0.0)) << threads->size() << " threads";
         }

@@ -20,7 +20,7 @@ struct Layers {
       values.resize(static_cast<std::size_t>(count));
       random.fill(values.data(), values.data() + count, -1, 1);
     };
-    fill(in, sizes.rows() * sizes.inputs);
+    fill(in, sizes.rows * sizes.inputs);
     fill(weight1, sizes.inputs * sizes.hidden);
     fill(bias1, sizes.hidden);
     fill(weight2, sizes.hidden * sizes.outputs);
@@ -29,17 +29,21 @@ struct Layers {
   }
 
   PackedMatrix<T> first(Isa isa) const {
-    return pack_matrix<T, T>({weight1.data(), sizes.inputs, sizes.hidden, 1, sizes.inputs}, bias1.data(), isa);
+    return pack_matrix<T, T>({weight1.data(), sizes.inputs, sizes.hidden, 1, sizes.inputs}, bias1.data(), isa,
+                             callers_thread(), matmul_method<T>(isa, sizes.inputs, sizes.hidden));
   }
   PackedMatrix<T> second(Isa isa) const {
-    return pack_matrix<T, T>({weight2.data(), sizes.hidden, sizes.outputs, 1, sizes.hidden}, bias2.data(), isa);
+    return pack_matrix<T, T>({weight2.data(), sizes.hidden, sizes.outputs, 1, sizes.hidden}, bias2.data(), isa,
+                             callers_thread(), matmul_method<T>(isa, sizes.hidden, sizes.outputs));
   }
 };
 
-/// Small ones, one that is fused for few threads only, one that is fused for three, and one by Strassen's method.
+/// Small ones, one that is fused for few threads only, one that is fused for three, and two for inner products, of
+/// which one is fused.
 template <class T>
 std::vector<MlpSizes<T>> all_sizes() {
-  return {{1, 1, 5, 7, 3}, {2, 25, 33, 70, 33}, {7, 100, 24, 400, 24}, {1, 2200, 24, 200, 24}, {2, 112, 512, 512, 512}};
+  return {{1, 5, 7, 3},        {50, 33, 70, 33},     {700, 24, 400, 24},
+          {2200, 24, 200, 24}, {224, 512, 512, 512}, {2600, 64, 128, 64}};
 }
 
 template <class T>
@@ -68,17 +72,16 @@ TYPED_TEST(FusedMlpOf, IsOneProductAfterTheOther) {
         const Epilogue<T> epilogue{.residual = adds ? residual.data() : nullptr,
                                    .residual_stride = sizes.outputs,
                                    .residual_scale = adds ? layers.scale.data() : nullptr};
-        AlignedVector<T> hidden(static_cast<std::size_t>(sizes.rows() * sizes.hidden));
-        AlignedVector<T> expected(static_cast<std::size_t>(sizes.rows() * sizes.outputs));
+        AlignedVector<T> hidden(static_cast<std::size_t>(sizes.rows * sizes.hidden));
+        AlignedVector<T> expected(static_cast<std::size_t>(sizes.rows * sizes.outputs));
         AlignedVector<T> scratch(
-            static_cast<std::size_t>(std::max(multiply_scratch<T>(sizes.inputs, sizes.first_method()),
-                                              multiply_scratch<T>(sizes.hidden, sizes.second_method()))));
-        multiply<T>(*source, sizes.rows(), first, {.activation = Activation::gelu}, hidden.data(), sizes.hidden,
-                    scratch.data(), one, sizes.first_method());
-        multiply<T>(MatrixRows<T>(hidden.data(), sizes.hidden), sizes.rows(), second, epilogue, expected.data(),
-                    sizes.outputs, scratch.data(), one, sizes.second_method());
+            static_cast<std::size_t>(std::max(matmul_scratch<T>(sizes.inputs), matmul_scratch<T>(sizes.hidden))));
+        multiply<T>(*source, sizes.rows, first, {.activation = Activation::gelu}, hidden.data(), sizes.hidden,
+                    scratch.data(), one);
+        multiply<T>(MatrixRows<T>(hidden.data(), sizes.hidden), sizes.rows, second, epilogue, expected.data(),
+                    sizes.outputs, scratch.data(), one);
         for (Index threads : {1, 2, 3}) {
-          SCOPED_TRACE(concatenate(to_string(isa), ", ", sizes.rows(), " rows, ", threads, " threads"));
+          SCOPED_TRACE(concatenate(to_string(isa), ", ", sizes.rows, " rows, ", threads, " threads"));
           (sizes.is_fused(threads) ? fused : apart) += 1;
           ThreadPool pool(threads);
           AlignedVector<T> memory(static_cast<std::size_t>(sizes.scratch(threads)));
@@ -114,17 +117,17 @@ TYPED_TEST(FusedMlpOf, WritesOverItsRows) {
         mlp<T>(rows, sizes, first, Activation::squared_relu, second, epilogue, out->data(), sizes.outputs,
                memory.data(), pool);
       }
-      ASSERT_EQ(map, beside) << sizes.rows() << " rows, " << threads << " threads";
+      ASSERT_EQ(map, beside) << sizes.rows << " rows, " << threads << " threads";
     }
   }
 }
 
 TEST(FusedMlp, IsFusedWhereTheHiddenMapIsLargeAndTheWeightsAreNot) {
-  EXPECT_TRUE((MlpSizes<float>{1, 56 * 56, 64, 256, 64}.is_fused(2)));
-  EXPECT_TRUE((MlpSizes<float>{1, 28 * 28, 128, 512, 128}.is_fused(2)));
-  EXPECT_FALSE((MlpSizes<float>{1, 14 * 14, 320, 1280, 320}.is_fused(1)));
-  EXPECT_FALSE((MlpSizes<float>{1, 7 * 7, 512, 2048, 512}.is_fused(1)));
-  EXPECT_FALSE((MlpSizes<float>{1, 28 * 28, 128, 512, 128}.is_fused(16)));  // too few rows for each
+  EXPECT_TRUE((MlpSizes<float>{56 * 56, 64, 256, 64}.is_fused(2)));
+  EXPECT_TRUE((MlpSizes<float>{28 * 28, 128, 512, 128}.is_fused(2)));
+  EXPECT_FALSE((MlpSizes<float>{14 * 14, 320, 1280, 320}.is_fused(1)));
+  EXPECT_FALSE((MlpSizes<float>{7 * 7, 512, 2048, 512}.is_fused(1)));
+  EXPECT_FALSE((MlpSizes<float>{28 * 28, 128, 512, 128}.is_fused(16)));  // too few rows for each
 }
 
 }  // namespace

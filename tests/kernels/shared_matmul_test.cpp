@@ -31,7 +31,7 @@ struct Product {
   AlignedVector<float> left, right, bias;
   PackedMatrix<float> packed;
 
-  Product(Index rows_, Index depth_, Index columns_, Isa isa)
+  Product(Index rows_, Index depth_, Index columns_, Isa isa, MatmulMethod method = MatmulMethod::definition)
       : rows(rows_),
         depth(depth_),
         columns(columns_),
@@ -40,7 +40,8 @@ struct Product {
         bias(static_cast<std::size_t>(columns)) {
     test::Random random(1);
     for (auto* values : {&left, &right, &bias}) random.fill(values->data(), values->data() + values->size(), -1, 1);
-    packed = pack_matrix<float, float>({right.data(), depth, columns, columns, 1}, bias.data(), isa);
+    packed = pack_matrix<float, float>({right.data(), depth, columns, columns, 1}, bias.data(), isa, callers_thread(),
+                                       method);
   }
 
   MatrixRows<float> source() const { return {left.data(), depth}; }
@@ -93,20 +94,14 @@ TEST(SharedMatmul, GivesTheBitsOfOneThreadInWhateverOrderThreadsCome) {
   }
 }
 
-// tests/kernels/strassen_test.cpp has more; this one runs under the thread sanitizer too.
-TEST(SharedMatmul, GivesTheBitsOfOneThreadByStrassensMethod) {
-  const Product product(672, 512, 256, best_isa());
-  const MatmulMethod method = MatmulMethod::strassen;
+// tests/kernels/inner_product_test.cpp has more; this one runs under the thread sanitizer too.
+TEST(SharedMatmul, GivesTheBitsOfOneThreadByInnerProducts) {
+  const Product product(672, 512, 256, best_isa(), MatmulMethod::inner_products);
   for (const Epilogue<float>& epilogue : {Epilogue<float>{.activation = Activation::relu}, {.pool = 4}}) {
-    AlignedVector<float> expected;
+    const AlignedVector<float> expected = product.by_one_thread(epilogue);
     for (Index size : {1, 2, 3, 5}) {
       ThreadPool pool(size);
-      AlignedVector<float> scratch(static_cast<std::size_t>(multiply_scratch<float>(512, method) * size));
-      AlignedVector<float> out(static_cast<std::size_t>(product.rows / epilogue.pool * product.columns), 78.0f);
-      multiply<float>(product.source(), product.rows, product.packed, epilogue, out.data(), product.columns,
-                      scratch.data(), pool, method);
-      if (size == 1) expected = out;
-      EXPECT_TRUE(out == expected) << "pool " << epilogue.pool << ", " << size << " threads";
+      EXPECT_TRUE(product.run(epilogue, pool) == expected) << "pool " << epilogue.pool << ", " << size << " threads";
     }
   }
 }
@@ -135,14 +130,8 @@ TEST(SharedMatmul, PanelsOfAThreadThatIsKeptAreDoneByAnother) {
     const AlignedVector<float> expected = product.by_one_thread(epilogue);
     AlignedVector<float> out(expected.size(), 78.0f);
     AlignedVector<float> scratch(static_cast<std::size_t>(2 * matmul_scratch<float>(product.depth)));
-    SharedProduct<float> shared{.rows = rows,
-                                .b = b,
-                                .epilogue = epilogue,
-                                .method = MatmulMethod::direct,
-                                .out = out.data(),
-                                .out_stride = product.columns,
-                                .panels_at_once = 2,
-                                .share_count = 2};
+    SharedProduct<float> shared{
+        .rows = rows, .b = b, .epilogue = epilogue, .out = out.data(), .out_stride = product.columns, .share_count = 2};
     shared.share(0).assign({0, product.rows}, {0, b.panel_count()});
     shared.share(1).assign({}, {});
     ASSERT_TRUE(shared.share(0).begin());
@@ -165,14 +154,8 @@ TEST(SharedMatmul, WaitsForWhoIsBusyWithAPortionBeforeItLocatesTheNext) {
   const Epilogue<float> epilogue;
   AlignedVector<float> out(static_cast<std::size_t>(product.rows * product.columns), 78.0f);
   AlignedVector<float> scratch(static_cast<std::size_t>(matmul_scratch<float>(product.depth)));
-  SharedProduct<float> shared{.rows = rows,
-                              .b = b,
-                              .epilogue = epilogue,
-                              .method = MatmulMethod::direct,
-                              .out = out.data(),
-                              .out_stride = product.columns,
-                              .panels_at_once = 1,
-                              .share_count = 1};
+  SharedProduct<float> shared{
+      .rows = rows, .b = b, .epilogue = epilogue, .out = out.data(), .out_stride = product.columns, .share_count = 1};
   ProductShare<float>& share = shared.share(0);
   share.assign({0, product.rows}, {0, b.panel_count()});
   std::thread owner([&] { multiply_shares<float>(shared, 0, scratch.data()); });

@@ -283,7 +283,7 @@ TEST(Winograd, HasAFewTimesTheErrorOfTheDefinition) {
         const PackedConvolution<float> direct =
             pack_convolution(weights.weight.data(), weights.bias.data(), 128, row.out_channels, window, 1, isa);
         Tensor<float> out(output_shape(row.in, window, row.out_channels));
-        AlignedVector<float> scratch(static_cast<std::size_t>(direct.scratch(out.shape())));
+        AlignedVector<float> scratch(static_cast<std::size_t>(direct.scratch()));
         convolve<float>(in, direct, {}, out.view(), scratch.data(), one);
         EXPECT_LT(error(out), 0.85 * unit) << to_string(isa) << ", direct, in portions of 64";
         for (ConvolutionMethod method : winograd_methods) {

@@ -74,7 +74,7 @@ struct Loop {
 
 inline Loop loop_of(Isa isa) {
 #if PLAINNET_X86
-  if (isa == Isa::avx512) return {multiply_add_avx512, 16};
+  if (isa >= Isa::avx512) return {multiply_add_avx512, 16};
   if (isa == Isa::avx2) return {multiply_add_avx2, 8};
 #endif
   return {multiply_add_baseline, 4};

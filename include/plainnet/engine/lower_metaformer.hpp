@@ -17,8 +17,8 @@ class MetaFormerLowering {
 
   explicit MetaFormerLowering(Program<T>& program) : program_(program), isa_(program.isa()) {}
 
-  void linear(const Linear<T>& linear, const Norm& norm, kernels::Activation activation = kernels::Activation::none) {
-    program_.template add<LinearOperation<T>>(packed(linear), norm, activation);
+  void linear(const Linear<T>& linear, const Norm& norm) {
+    program_.template add<LinearOperation<T>>(packed(linear), norm, kernels::Activation::none);
   }
   /// scale · `residual` + linear(x)
   void linear_onto(Index residual, const std::optional<Parameter<T>>& scale, const Linear<T>& linear) {
@@ -55,17 +55,25 @@ class MetaFormerLowering {
   void head(const FoldedMetaFormerHead<T>& head) {
     if (head.norm_first) normalize(head.normalize);
     program_.append(GlobalAvgPool2d<T>{});
+    // A row for each image, for which inner products are not faster.
+    const auto add = [&](const Linear<T>& layer, const Norm& norm, kernels::Activation activation) {
+      program_.template add<LinearOperation<T>>(pack_linear(layer, isa_, program_.pool()), norm, activation);
+    };
     const Norm norm = head.norm_first ? Norm() : Norm(head.normalize);
-    if (const auto* single = std::get_if<Linear<T>>(&head.fc.choice())) return linear(*single, norm);
+    if (const auto* single = std::get_if<Linear<T>>(&head.fc.choice()))
+      return add(*single, norm, kernels::Activation::none);
     const FoldedMlpHead<T>& mlp = std::get<FoldedMlpHead<T>>(head.fc.choice());
-    linear(mlp.fc1, norm, kernels::Activation::squared_relu);
-    linear(mlp.fc2, mlp.normalize);
+    add(mlp.fc1, norm, kernels::Activation::squared_relu);
+    add(mlp.fc2, mlp.normalize, kernels::Activation::none);
   }
 
  private:
   using ResScale = std::optional<Parameter<T>>;
 
-  kernels::PackedMatrix<T> packed(const Linear<T>& linear) const { return pack_linear(linear, isa_, program_.pool()); }
+  kernels::PackedMatrix<T> packed(const Linear<T>& linear) const {
+    return pack_linear(linear, isa_, program_.pool(),
+                       kernels::matmul_method<T>(isa_, linear.in_channels(), linear.out_channels()));
+  }
 
   // x ← res_scale · x + mixer(normalize(x)), a function for each kind of mixer.
 

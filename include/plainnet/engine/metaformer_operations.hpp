@@ -84,10 +84,10 @@ struct LinearOperation final : Operation<T> {
   }
   Index scratch(const Shape& in, Index threads) const override {
     return checked_add(detail::normalization_scratch(normalize, in),
-                       checked_multiply(kernels::multiply_scratch<T>(packed.depth, method(in)), threads));
+                       checked_multiply(kernels::matmul_scratch<T>(packed.depth), threads));
   }
   Overwrites overwrites(const Shape&, Index) const override { return Overwrites::residual; }
-  Index weight_elements() const override { return static_cast<Index>(packed.panels.size() + packed.bias.size()); }
+  Index weight_elements() const override { return packed.size(); }
 
   void run(TensorView<const T> in, const T* residual, TensorView<T> out, T* scratch, Executor& pool) const override {
     const kernels::Epilogue<T> epilogue{.activation = activation,
@@ -96,14 +96,8 @@ struct LinearOperation final : Operation<T> {
                                         .residual_scale = detail::or_null(residual_scale)};
     T* const rest = scratch + detail::normalization_scratch(normalize, in.shape());
     detail::with_rows(normalize, in, scratch, packed.isa, pool, [&](const kernels::RowSource<T>& rows) {
-      kernels::multiply<T>(rows, out.shape().pixels(), packed, epilogue, out.data(), packed.columns, rest, pool,
-                           method(in.shape()), in.shape().height * in.shape().width);
+      kernels::multiply<T>(rows, out.shape().pixels(), packed, epilogue, out.data(), packed.columns, rest, pool);
     });
-  }
-
- private:
-  kernels::MatmulMethod method(const Shape& in) const {
-    return kernels::matmul_method<T>(in.height * in.width, packed.depth, packed.columns);
   }
 };
 
@@ -137,9 +131,7 @@ struct MlpOperation final : Operation<T> {
     return checked_add(detail::normalization_scratch(normalize, in), sizes(in).scratch(threads));
   }
   Overwrites overwrites(const Shape&, Index) const override { return Overwrites::input; }
-  Index weight_elements() const override {
-    return static_cast<Index>(first.panels.size() + first.bias.size() + second.panels.size() + second.bias.size());
-  }
+  Index weight_elements() const override { return first.size() + second.size(); }
 
   void run(TensorView<const T> in, const T* residual, TensorView<T> out, T* scratch, Executor& pool) const override {
     const kernels::Epilogue<T> epilogue{
@@ -153,7 +145,7 @@ struct MlpOperation final : Operation<T> {
 
  private:
   kernels::MlpSizes<T> sizes(const Shape& in) const {
-    return {in.batch, in.height * in.width, first.depth, first.columns, second.columns};
+    return {in.pixels(), first.depth, first.columns, second.columns};
   }
 };
 

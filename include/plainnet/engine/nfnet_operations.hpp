@@ -54,9 +54,7 @@ struct SqueezeExciteOperation final : Operation<T> {
                        checked_multiply(matmul_scratch(), threads));
   }
   Overwrites overwrites(const Shape&, Index) const override { return Overwrites::residual; }
-  Index weight_elements() const override {
-    return static_cast<Index>(fc1.panels.size() + fc1.bias.size() + fc2.panels.size() + fc2.bias.size());
-  }
+  Index weight_elements() const override { return fc1.size() + fc2.size(); }
   void run(TensorView<const T> in, const T* residual, TensorView<T> out, T* scratch, Executor& pool) const override {
     const Index batch = in.shape().batch;
     const Index channels = fc1.depth;

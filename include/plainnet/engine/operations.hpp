@@ -58,13 +58,11 @@ struct ConvolutionOperation final : Operation<T> {
                                   packed.out_channels);
   }
   Count macs(const Shape& in) const override { return multiply_counts(convolved_shape(in).elements(), packed.depth()); }
-  Index scratch(const Shape& in, Index threads) const override {
-    return checked_multiply(packed.scratch(output_shape(in)), threads);
-  }
+  Index scratch(const Shape&, Index threads) const override { return checked_multiply(packed.scratch(), threads); }
   Overwrites overwrites(const Shape&, Index) const override { return Overwrites::residual; }
   Index weight_elements() const override {
     Index total = 0;
-    for (const auto& group : packed.groups) total += static_cast<Index>(group.panels.size() + group.bias.size());
+    for (const auto& group : packed.groups) total += group.size();
     return total;
   }
   void run(TensorView<const T> in, const T* residual, TensorView<T> out, T* scratch, Executor& pool) const override {

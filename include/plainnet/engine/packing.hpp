@@ -20,10 +20,11 @@ AlignedVector<T> numbers_of(const std::optional<Parameter<T>>& parameter) {
 }
 
 template <class T>
-kernels::PackedMatrix<T> pack_linear(const Linear<T>& linear, Isa isa, Executor& pool = callers_thread()) {
+kernels::PackedMatrix<T> pack_linear(const Linear<T>& linear, Isa isa, Executor& pool = callers_thread(),
+                                     kernels::MatmulMethod method = kernels::MatmulMethod::definition) {
   const kernels::StridedMatrix<T> weight{linear.weight.data(), linear.in_channels(), linear.out_channels(), 1,
                                          linear.in_channels()};
-  return kernels::pack_matrix<T, T>(weight, linear.bias ? linear.bias->data() : nullptr, isa, pool);
+  return kernels::pack_matrix<T, T>(weight, linear.bias ? linear.bias->data() : nullptr, isa, pool, method);
 }
 
 /// Frees the parameters of a layer that is packed, unless it is const: a large network does not fit in memory twice.

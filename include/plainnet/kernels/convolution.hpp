@@ -131,9 +131,11 @@ struct PackedConvolution {
   /// Whether taps are read where they lie; else windows are copied, which is faster for the few channels of a stem (3
   /// of a 7×7 window: 1.4 times, 4 of a 3×3: 1.1 times, 8: even, 16: slower), whose taps are too short for a loop each,
   /// and for 1×1 windows, where no element is copied twice (14×14 of 1024 channels: 1.05 times).
-  bool reads_in_place() const {
-    return !window.is_pointwise() && group_in() >= 8 && taps() <= most_tap_pixels / matmul_most_rows;
+  static bool reads_in_place(const Window& window, Index group_in) {
+    const Index taps = window.kernel.height * window.kernel.width;
+    return !window.is_pointwise() && group_in >= 8 && taps <= most_tap_pixels / matmul_most_rows;
   }
+  bool reads_in_place() const { return reads_in_place(window, group_in()); }
 
   /// Output pixels whose windows stay in L2 beside a panel of weights.
   Index pixels_in_cache() const {
@@ -143,16 +145,8 @@ struct PackedConvolution {
     return std::clamp(bytes / pixel, matmul_most_rows, most_tap_pixels / taps());
   }
 
-  /// How it is multiplied where its result is `out`.
-  MatmulMethod method(const Shape& out) const {
-    if (!window.is_pointwise()) return MatmulMethod::direct;
-    return matmul_method<T>(image_rows(out), depth(), group_out());
-  }
-  /// Pixels of an image that become a row each.
-  Index image_rows(const Shape& out) const { return out.height * out.width * pool.height * pool.width; }
-
   /// Elements of scratch memory for each thread.
-  Index scratch(const Shape& out) const { return reads_in_place() ? 0 : multiply_scratch<T>(depth(), method(out)); }
+  Index scratch() const { return reads_in_place() ? 0 : matmul_scratch<T>(depth()); }
 };
 
 /// Packs `weight` (O, I / groups, kh, kw) and `bias` (O) or null.
@@ -166,6 +160,9 @@ PackedConvolution<T> pack_convolution(const T* weight, const T* bias, Index in_c
   const Index group_out = out_channels / groups;
   const Index taps = window.kernel.height * window.kernel.width;
   const Index depth = group_in * taps;
+  const MatmulMethod method = PackedConvolution<T>::reads_in_place(window, group_in)
+                                  ? MatmulMethod::definition
+                                  : matmul_method<T>(isa, depth, group_out);
   AlignedVector<T> reordered(static_cast<std::size_t>(taps == 1 ? 0 : checked_multiply(group_out, depth)));
   for (Index group = 0; group < groups; ++group) {
     const T* source = weight + group * group_out * depth;
@@ -177,7 +174,7 @@ PackedConvolution<T> pack_convolution(const T* weight, const T* bias, Index in_c
       }
     }
     const StridedMatrix<T> matrix{taps == 1 ? source : reordered.data(), depth, group_out, 1, depth};
-    packed.groups.push_back(pack_matrix<T, T>(matrix, bias ? bias + group * group_out : nullptr, isa, pool));
+    packed.groups.push_back(pack_matrix<T, T>(matrix, bias ? bias + group * group_out : nullptr, isa, pool, method));
   }
   return packed;
 }
@@ -197,7 +194,7 @@ void convolve_part(TensorView<const T> in, const PackedConvolution<T>& packed, c
 
 /// out = act(convolution(in) + bias) + scale · residual, or what a pool keeps of it, without activation and residual;
 /// `out` has the shape that window and pool give, rows of the epilogue are its pixels. `scratch` has
-/// packed.scratch(out.shape()) elements for each thread of the pool.
+/// packed.scratch() elements for each thread of the pool.
 template <class T>
 void convolve(TensorView<const T> in, const PackedConvolution<T>& packed, const Epilogue<T>& epilogue,
               TensorView<T> out, T* scratch, Executor& pool) {
@@ -214,7 +211,6 @@ void convolve(TensorView<const T> in, const PackedConvolution<T>& packed, const 
   }
   const Index group_in = packed.group_in();
   const Index area = packed.pool.height * packed.pool.width;
-  const MatmulMethod method = packed.method(out.shape());
   for (Index group = 0; group < static_cast<Index>(packed.groups.size()); ++group) {
     const PackedMatrix<T>& weights = packed.groups[static_cast<std::size_t>(group)];
     T* const first_output = out.data() + group * packed.group_out();
@@ -222,12 +218,10 @@ void convolve(TensorView<const T> in, const PackedConvolution<T>& packed, const 
     if (area > 1) {
       part.pool = area;
       const TiledPixels<T> pixels(in, packed.pool, group * group_in);
-      multiply<T>(pixels, rows * area, weights, part, first_output, packed.out_channels, scratch, pool, method,
-                  packed.image_rows(out.shape()));
+      multiply<T>(pixels, rows * area, weights, part, first_output, packed.out_channels, scratch, pool);
     } else if (packed.window.is_pointwise()) {
       const MatrixRows<T> pixels{in.data() + group * group_in, packed.in_channels};
-      multiply<T>(pixels, rows, weights, part, first_output, packed.out_channels, scratch, pool, method,
-                  packed.image_rows(out.shape()));
+      multiply<T>(pixels, rows, weights, part, first_output, packed.out_channels, scratch, pool);
     } else {
       const WindowRows<T> patches{in, padded_for(in.shape(), packed.window), out.shape(), group * group_in, group_in};
       multiply<T>(patches, rows, weights, part, first_output, packed.out_channels, scratch, pool);

@@ -15,15 +15,18 @@
 
 namespace plainnet {
 
-/// From the least to the most capable. `baseline` is whatever the user compiles for, in 16-byte vectors.
-enum class Isa { baseline, avx2, avx512 };
+/// From the least to the most capable. `baseline` is whatever the user compiles for, in 16-byte vectors; `zen4` is
+/// AVX-512 on cores that add vectors by units of their own beside those that multiply, as AMD's do: products are
+/// computed with fewer multiplications and more additions (inner_product.hpp).
+enum class Isa { baseline, avx2, avx512, zen4 };
 
-inline constexpr std::array all_isas = {Isa::baseline, Isa::avx2, Isa::avx512};
+inline constexpr std::array all_isas = {Isa::baseline, Isa::avx2, Isa::avx512, Isa::zen4};
 
 inline std::string_view to_string(Isa isa) {
   switch (isa) {
     case Isa::avx2: return "avx2";
     case Isa::avx512: return "avx512";
+    case Isa::zen4: return "zen4";
     default: return "baseline";
   }
 }
@@ -32,14 +35,31 @@ inline std::string_view to_string(Isa isa) {
 inline bool is_supported(Isa isa) {
 #if PLAINNET_X86
   if (isa == Isa::avx2) return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-  if (isa == Isa::avx512) return is_supported(Isa::avx2) && __builtin_cpu_supports("avx512f");
+  if (isa >= Isa::avx512) return is_supported(Isa::avx2) && __builtin_cpu_supports("avx512f");
 #endif
   return isa == Isa::baseline;
 }
 
-/// The most capable instruction set of this machine.
+namespace detail {
+
+/// Whether vectors are added by units of their own, so that additions take no time of multiplications. Intel's cores
+/// add and multiply AVX-512's vectors by the same.
+inline bool has_adders_beside_multipliers() {
+#if PLAINNET_X86
+  return __builtin_cpu_is("amd");
+#else
+  return false;
+#endif
+}
+
+}  // namespace detail
+
+/// What is fastest on this machine.
 inline Isa best_isa() {
-  static const Isa best = is_supported(Isa::avx512) ? Isa::avx512 : is_supported(Isa::avx2) ? Isa::avx2 : Isa::baseline;
+  static const Isa best = !is_supported(Isa::avx2)                  ? Isa::baseline
+                          : !is_supported(Isa::avx512)              ? Isa::avx2
+                          : detail::has_adders_beside_multipliers() ? Isa::zen4
+                                                                    : Isa::avx512;
   return best;
 }
 
@@ -50,7 +70,7 @@ inline Isa isa_named(std::string_view name) {
     require(is_supported(isa), "this machine has no ", name, "; its best is ", to_string(best_isa()));
     return isa;
   }
-  fail("unknown instruction set '", name, "': baseline, avx2 and avx512 are known");
+  fail("unknown instruction set '", name, "': baseline, avx2, avx512 and zen4 are known");
 }
 
 /// What is used where a program does not say otherwise: the set that the environment variable PLAINNET_ISA names, for

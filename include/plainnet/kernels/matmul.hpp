@@ -2,15 +2,14 @@
 // Matrix product with a packed right-hand side, by one thread: act(rows · B + bias) + scale · residual.
 
 #include <algorithm>
-#include <type_traits>
 
-#include "plainnet/core/aligned.hpp"
 #include "plainnet/core/range.hpp"
 #include "plainnet/core/share_out.hpp"
 #include "plainnet/kernels/dispatch.hpp"
+#include "plainnet/kernels/inner_product.hpp"
+#include "plainnet/kernels/packed_matrix.hpp"
 #include "plainnet/kernels/rows.hpp"
 #include "plainnet/kernels/simd.hpp"
-#include "plainnet/kernels/transpose.hpp"
 #include "plainnet/kernels/vector_math.hpp"
 
 namespace plainnet::kernels {
@@ -24,26 +23,8 @@ inline constexpr Index matmul_terms_in_portion = 64;
 /// Most rows of which a product keeps the largest values: 2 × 2 pixels.
 inline constexpr Index matmul_most_pool = 4;
 
-/// Where a matrix lies: element (row, column) at data[row · row_stride + column · column_stride].
-template <class T>
-struct StridedMatrix {
-  const T* data;
-  Index rows;
-  Index columns;
-  Index row_stride;
-  Index column_stride;
-
-  const T& operator()(Index row, Index column) const { return data[row * row_stride + column * column_stride]; }
-};
-
-/// Columns in a panel of a packed matrix: two vectors.
-template <class T>
-Index matmul_panel_columns(Isa isa) {
-  return 2 * lanes_of<T>(isa);
-}
-
 /// Rows in a register block of floats or doubles, or in some one or two less, which are as fast.
-inline Index matmul_block_rows(Isa isa) { return isa == Isa::avx512 ? matmul_most_rows : 6; }
+inline Index matmul_block_rows(Isa isa) { return isa >= Isa::avx512 ? matmul_most_rows : 6; }
 
 /// Most rows that are multiplied by a panel before the next. Every panel of weights is read once for each such portion:
 /// of 2048 terms the 196 pixels of a 14×14 map are one, of 4096 the 49 of a 7×7 map, for weights so large come from
@@ -70,81 +51,6 @@ Index matmul_panels_at_once(Isa isa, Index depth) {
 template <class T>
 Index matmul_copies(Index depth) {
   return checked_multiply(matmul_rows_in_cache<T>(depth), copied_row_stride<T>(depth));
-}
-
-/// A packed (depth, columns) matrix in memory that somebody else owns: panels of matmul_panel_columns() columns each,
-/// (panel, depth, column in panel), zeros after the last column; and the bias that is added to every row of a product,
-/// as long as the panels are wide, or null.
-template <class T>
-struct PackedView {
-  Isa isa;
-  Index depth;
-  Index columns;
-  const T* panels;
-  const T* bias;
-
-  Index panel_count() const {
-    const Index width = matmul_panel_columns<T>(isa);
-    return (columns + width - 1) / width;
-  }
-};
-
-/// A packed matrix that owns its memory.
-template <class T>
-struct PackedMatrix {
-  Isa isa = Isa::baseline;
-  Index depth = 0;
-  Index columns = 0;
-  AlignedVector<T> panels;
-  AlignedVector<T> bias;
-
-  PackedView<T> view() const { return {isa, depth, columns, panels.data(), bias.data()}; }
-  operator PackedView<T>() const { return view(); }
-};
-
-namespace detail {
-
-/// Columns first … first + count − 1 of a matrix into a panel of `width`, converting each element.
-template <class T, class Source>
-void pack_panel(const StridedMatrix<Source>& matrix, Index first, Index count, Index width, Isa isa, T* panel) {
-  if constexpr (std::is_same_v<T, Source>) {
-    if (matrix.row_stride == 1 && matrix.rows > 0) {  // a column lies as a run
-      return transpose(isa, &matrix(0, first), matrix.column_stride, count, matrix.rows, panel, width);
-    }
-  }
-  constexpr Index chunk = 64;  // rows of the panel that are filled while they are in L1
-  for (Index begin = 0; begin < matrix.rows; begin += chunk) {
-    const Index end = std::min(begin + chunk, matrix.rows);
-    for (Index c = 0; c < count; ++c) {
-      for (Index k = begin; k < end; ++k) panel[k * width + c] = static_cast<T>(matrix(k, first + c));
-    }
-  }
-}
-
-}  // namespace detail
-
-/// Packs `matrix` (depth, columns), converting each element; `bias` has `columns` elements or is null. Threads of
-/// `pool` share out the panels.
-template <class T, class Source>
-PackedMatrix<T> pack_matrix(const StridedMatrix<Source>& matrix, const Source* bias, Isa isa,
-                            Executor& pool = callers_thread()) {
-  PackedMatrix<T> packed{.isa = isa, .depth = matrix.rows, .columns = matrix.columns, .panels = {}, .bias = {}};
-  const Index width = matmul_panel_columns<T>(isa);
-  const Index panels = packed.view().panel_count();
-  const Index padded_columns = checked_multiply(panels, width);
-  packed.panels.resize(static_cast<std::size_t>(checked_multiply(padded_columns, packed.depth)));
-  packed.bias.assign(static_cast<std::size_t>(padded_columns), T{0});
-  share_out(pool, panels, 4, [&](Range part, Index) {
-    for (Index first = part.begin * width; first < part.end * width; first += width) {
-      T* const panel = packed.panels.data() + first * packed.depth;
-      const Index count = std::min(width, packed.columns - first);
-      if (count < width) std::fill_n(panel, width * packed.depth, T{0});
-      detail::pack_panel<T, Source>(matrix, first, count, width, isa, panel);
-    }
-  });
-  if (bias)
-    std::transform(bias, bias + packed.columns, packed.bias.begin(), [](Source x) { return static_cast<T>(x); });
-  return packed;
 }
 
 /// What becomes of a sum of products before it is written:
@@ -178,6 +84,10 @@ struct Epilogue {
 
 #define PLAINNET_KERNEL "plainnet/kernels/matmul_block.inl"
 #include "plainnet/kernels/for_each_isa.hpp"
+#define PLAINNET_KERNEL "plainnet/kernels/direct_method.inl"
+#include "plainnet/kernels/for_each_isa.hpp"
+#define PLAINNET_KERNEL "plainnet/kernels/inner_product_method.inl"
+#include "plainnet/kernels/for_each_isa.hpp"
 #define PLAINNET_KERNEL "plainnet/kernels/matmul.inl"
 #include "plainnet/kernels/for_each_isa.hpp"
 
@@ -191,12 +101,13 @@ void multiply_part(const RowSource<T>& rows, Range row_range, const PackedView<T
   PLAINNET_DISPATCH(b.isa, multiply<T>(rows, row_range, b, panels, epilogue, out, out_stride, scratch));
 }
 
-/// Elements of scratch memory that a thread multiplies with: copies of rows, and where rows are pooled, the product of
-/// a portion of rows and a panel.
+/// Elements of scratch memory that a thread multiplies with, by any method: copies of rows, and by the definition,
+/// where rows are pooled, the product of a portion of rows and a panel.
 template <class T>
 Index matmul_scratch(Index depth) {
   const Index rows = matmul_rows_in_cache<T>(depth) + matmul_most_rows;
-  return checked_add(matmul_copies<T>(depth), checked_multiply(rows, matmul_panel_columns<T>(Isa::avx512)));
+  return std::max(inner_product_scratch<T>(depth),
+                  checked_add(matmul_copies<T>(depth), checked_multiply(rows, matmul_panel_columns<T>(Isa::avx512))));
 }
 
 }  // namespace plainnet::kernels

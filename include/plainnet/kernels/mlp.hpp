@@ -8,20 +8,13 @@
 
 namespace plainnet::kernels {
 
-/// What the layers of an MLP are, and how many rows of how many images pass through them.
+/// What the layers of an MLP are, and how many rows pass through them.
 template <class T>
 struct MlpSizes {
-  Index images;
-  Index image_rows;
+  Index rows;
   Index inputs;
   Index hidden;
   Index outputs;
-
-  Index rows() const { return images * image_rows; }
-
-  /// How the layers are multiplied if they are not fused; layers that are have too few weights for Strassen's method.
-  MatmulMethod first_method() const { return matmul_method<T>(image_rows, inputs, hidden); }
-  MatmulMethod second_method() const { return matmul_method<T>(image_rows, hidden, outputs); }
 
   /// From hidden row to hidden row.
   Index hidden_stride() const { return copied_row_stride<T>(hidden); }
@@ -37,35 +30,33 @@ struct MlpSizes {
   bool is_fused(Index threads) const {
     constexpr Index most_weights = (1 << 20) / static_cast<Index>(sizeof(T));
     constexpr Index least_map = (1 << 20) / static_cast<Index>(sizeof(T));
-    return hidden * (inputs + outputs) <= most_weights && rows() * hidden >= least_map &&
-           rows() >= 4 * threads * rows_at_once();
+    return hidden * (inputs + outputs) <= most_weights && rows * hidden >= least_map &&
+           rows >= 4 * threads * rows_at_once();
   }
 
   /// Elements of scratch memory for all threads together.
   Index scratch(Index threads) const {
-    const Index hidden_rows = is_fused(threads) ? checked_multiply(threads, rows_at_once()) : rows();
-    const Index product =
-        std::max(multiply_scratch<T>(inputs, first_method()), multiply_scratch<T>(hidden, second_method()));
+    const Index hidden_rows = is_fused(threads) ? checked_multiply(threads, rows_at_once()) : rows;
+    const Index product = std::max(matmul_scratch<T>(inputs), matmul_scratch<T>(hidden));
     return checked_add(checked_multiply(hidden_rows, hidden_stride()), checked_multiply(threads, product));
   }
 };
 
-/// out (sizes.rows(), outputs) = second(act(first(rows) + bias)) + bias + scale · residual. `scratch` has as many
+/// out (sizes.rows, outputs) = second(act(first(rows) + bias)) + bias + scale · residual. `scratch` has as many
 /// elements as `sizes` says. The result depends neither on the number of threads nor on whether the layers are fused.
 /// `out` may be where the rows come from.
 template <class T>
 void mlp(const RowSource<T>& rows, const MlpSizes<T>& sizes, const PackedView<T>& first, Activation activation,
          const PackedView<T>& second, const Epilogue<T>& epilogue, T* out, Index out_stride, T* scratch,
          Executor& pool) {
-  const Index row_count = sizes.rows();
+  const Index row_count = sizes.rows;
   const Index stride = sizes.hidden_stride();
   const Epilogue<T> between{.activation = activation};
   if (!sizes.is_fused(pool.size())) {
     T* const rest = scratch + row_count * stride;
-    multiply<T>(rows, row_count, first, between, scratch, stride, rest, pool, sizes.first_method(), sizes.image_rows);
+    multiply<T>(rows, row_count, first, between, scratch, stride, rest, pool);
     const MatrixRows<T> hidden(scratch, stride);
-    return multiply<T>(hidden, row_count, second, epilogue, out, out_stride, rest, pool, sizes.second_method(),
-                       sizes.image_rows);
+    return multiply<T>(hidden, row_count, second, epilogue, out, out_stride, rest, pool);
   }
   const Index at_once = sizes.rows_at_once();
   const Index scratch_size = sizes.scratch(pool.size()) / pool.size();

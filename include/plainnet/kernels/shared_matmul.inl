@@ -4,7 +4,7 @@
 template <class Method, class T>
 inline void multiply_panels(const SharedProduct<T>& product, ProductShare<T>& share, bool is_own, T* beside) {
   const Range all = share.panels();
-  const Index most = product.panels_at_once;
+  const Index most = panels_at_once(product.b);
   for (;;) {
     const Range now = is_own ? share.take_first(most, product.share_count > 1) : share.take_last();
     if (now.size() == 0) return;
@@ -56,8 +56,8 @@ inline void multiply_shares_by(SharedProduct<T>& product, Index thread, T* scrat
 
 template <class T>
 inline void multiply_shares(SharedProduct<T>& product, Index thread, T* scratch) {
-  if (product.method == MatmulMethod::strassen) {
-    multiply_shares_by<StrassenMethod<T>>(product, thread, scratch);
+  if (product.b.method() == MatmulMethod::inner_products) {
+    multiply_shares_by<InnerProductMethod<T>>(product, thread, scratch);
   } else {
     multiply_shares_by<DirectMethod<T>>(product, thread, scratch);
   }

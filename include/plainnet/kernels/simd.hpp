@@ -33,7 +33,7 @@ namespace plainnet::kernels {
 /// Elements of a vector: Simd<T>::lanes of an instruction set that is known at run time.
 template <class T>
 Index lanes_of(Isa isa) {
-  const Index bytes = isa == Isa::avx512 ? 64 : isa == Isa::avx2 ? 32 : 16;
+  const Index bytes = isa >= Isa::avx512 ? 64 : isa == Isa::avx2 ? 32 : 16;
   return bytes / static_cast<Index>(sizeof(T));
 }
 

@@ -1,0 +1,147 @@
+// Body of inner_product.hpp, compiled once for every instruction set (for_each_isa.hpp): how operands are prepared.
+
+/// A power of two and its inverse; an inverse of 0 makes nothing of what is not 0 by rounding only.
+template <class T>
+struct PowerOfTwo {
+  T value;
+  T inverse;
+};
+
+/// Numbers of type T by the bits of their exponent.
+template <class T>
+struct ExponentBits {
+  using Bits = std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>;
+  static constexpr int fraction = std::numeric_limits<T>::digits - 1;
+  static constexpr Index greatest = (Index{1} << (8 * static_cast<int>(sizeof(T)) - 1 - fraction)) - 1;
+  static constexpr Index of_one = greatest / 2;
+
+  /// Of x ≥ 0; that of ∞ and NaN is `greatest`.
+  static Index of(T x) {
+    Bits bits;
+    __builtin_memcpy(&bits, &x, sizeof bits);
+    return static_cast<Index>(bits >> fraction);
+  }
+
+  /// 2^(exponent − of_one), 0 for 0.
+  static T power(Index exponent) {
+    const Bits bits = static_cast<Bits>(exponent) << fraction;
+    T x;
+    __builtin_memcpy(&x, &bits, sizeof x);
+    return x;
+  }
+};
+
+/// Times which `size` ≥ 0 is in [1, 2), unless it is next to 0; not a number if `size` is not or is ∞.
+template <class T>
+inline PowerOfTwo<T> scale_for(T size) {
+  using E = ExponentBits<T>;
+  const Index exponent = E::of(size) > 1 ? E::of(size) : 1;
+  return {E::power(E::greatest - 1 - exponent), size == 0 ? T{0} : E::power(exponent)};
+}
+
+/// The scale by which the root mean square of inner_product_terms numbers is in [1, 2), if the sum of their squares is
+/// not so large or small that digits were lost; else the inverse is 0.
+template <class T>
+inline PowerOfTwo<T> scale_for_squares(T sum) {
+  using E = ExponentBits<T>;
+  const Index exponent = E::of(sum);
+  constexpr Index margin = E::of_one / 4;
+  if (exponent < margin || exponent > E::greatest - margin) return {0, 0};
+  constexpr Index root_of_terms = 3;  // 2^3
+  const Index root = ((exponent - E::of_one) >> 1) - root_of_terms;
+  return {E::power(E::of_one - root), E::power(E::of_one + root)};
+}
+
+/// The scale of any numbers, `step` from each other: such that the largest is in [2, 4). Those that are not numbers are
+/// left out.
+template <class T>
+inline PowerOfTwo<T> scale_for_largest(const T* x, Index count, Index step = 1) {
+  T largest = 0;
+  for (Index k = 0; k < count; ++k) {
+    const T size = x[k * step] < 0 ? -x[k * step] : x[k * step];
+    if (size > largest) largest = size;
+  }
+  return scale_for(largest / 2);
+}
+
+/// Body of copy_portion(). So many terms are `known` when it is compiled, or 0.
+template <class T, Index known>
+inline void copy_terms(const T* x, Index count, T* to) {
+  using S = Simd<T>;
+  using V = typename S::Vector;
+  const Index terms = known ? known : count;
+  const Index pairs = terms / 3;
+  V squares = S::broadcast(T{0}), products = squares;
+#pragma GCC unroll 4
+  for (Index k = 0; k < terms; k += S::lanes) {
+    const V some = load_part<T>(x + k, terms - k < S::lanes ? terms - k : S::lanes);
+    squares = S::fma(some, some, squares);
+  }
+#pragma GCC unroll 4
+  for (Index k = 0; k < pairs; k += S::lanes) {
+    const Index some = pairs - k < S::lanes ? pairs - k : S::lanes;
+    products = S::fma(load_part<T>(x + k, some), load_part<T>(x + pairs + k, some), products);
+  }
+  PowerOfTwo<T> power = scale_for_squares(sum_of_lanes<T>(squares));
+  T xi = power.value * power.value * sum_of_lanes<T>(products);
+  if (power.inverse == 0) {
+    power = scale_for_largest(x, terms);
+    xi = 0;
+    for (Index k = 0; k < pairs; ++k) xi += power.value * x[k] * (power.value * x[pairs + k]);
+  }
+  const V scale = S::broadcast(power.value);
+#pragma GCC unroll 4
+  for (Index k = 0; k < terms; k += S::lanes)
+    S::store(to + k, S::mul(scale, load_part<T>(x + k, terms - k < S::lanes ? terms - k : S::lanes)));
+  to[inner_product_terms] = -xi;
+  to[inner_product_terms + 1] = power.inverse;
+}
+
+/// Copies a portion of a row, `terms` elements at x, to `to`: times a power of two, zeros up to a whole vector; and
+/// behind inner_product_terms of them −ξ and the inverse of that power.
+template <class T>
+inline void copy_portion(const T* x, Index terms, T* to) {
+  if (terms == inner_product_terms) return copy_terms<T, inner_product_terms>(x, terms, to);
+  copy_terms<T, 0>(x, terms, to);
+}
+
+/// Body of scale_panel(). Every row moves towards the begin, so that rows may be read where others were written.
+template <class T>
+inline void scale_panel(Index depth, T* panel, T* scales) {
+  constexpr Index columns = 2 * Simd<T>::lanes;
+  const T* from = panel + inner_product_portions(depth) * columns;
+  double squares[columns] = {};
+  for (Index k = 0; k < depth; ++k) {
+    for (Index c = 0; c < columns; ++c) {
+      const auto y = static_cast<double>(from[k * columns + c]);
+      squares[c] += y * y;
+    }
+  }
+  T scale[columns];
+  for (Index c = 0; c < columns; ++c) {
+    const double mean = squares[c] / static_cast<double>(depth);
+    const bool is_exact = mean > std::numeric_limits<double>::min() && mean < std::numeric_limits<double>::max();
+    const PowerOfTwo<T> power =
+        is_exact ? scale_for(static_cast<T>(__builtin_sqrt(mean))) : scale_for_largest(from + c, depth, columns);
+    scale[c] = power.value;
+    scales[c] = power.inverse;
+  }
+  for (Index begin = 0; begin < depth; begin += inner_product_terms) {
+    const Index terms = depth - begin < inner_product_terms ? depth - begin : inner_product_terms;
+    const Index pairs = terms / 3;
+    double sum[columns] = {};
+    for (Index k = 0; k < pairs; ++k) {
+      for (Index c = 0; c < columns; ++c) {
+        const auto y = static_cast<double>(scale[c] * from[k * columns + c]);
+        sum[c] += y * static_cast<double>(scale[c] * from[(pairs + k) * columns + c]);
+      }
+    }
+    for (Index c = 0; c < columns; ++c) panel[c] = static_cast<T>(-sum[c]);
+    panel += columns;
+    for (Index i = 0; i < terms * columns; i += columns) {
+      for (Index c = 0; c < columns; ++c) panel[i + c] = scale[c] * from[i + c];
+    }
+    panel += terms * columns;
+    from += terms * columns;
+  }
+}

@@ -1,0 +1,270 @@
+// Part of matmul.hpp, compiled once for every instruction set (for_each_isa.hpp): products by inner_product.hpp.
+
+/// Rows in a register block, with two vectors of a panel: of AVX-512's 32 registers 24 are sums and 6 weights, of the
+/// 16 of others 8 and 4.
+template <class T>
+inline constexpr Index inner_product_block_rows = Simd<T>::lanes * sizeof(T) == 64 ? inner_product_most_rows : 4;
+
+/// How `count` rows are cut into blocks: alike, but for one row.
+template <class T>
+struct InnerProductBlocks {
+  Index row_count;
+  Index count;
+
+  explicit InnerProductBlocks(Index row_count_)
+      : row_count(row_count_), count((row_count_ + inner_product_block_rows<T> - 1) / inner_product_block_rows<T>) {}
+
+  Range rows(Index block) const { return part_of(row_count, count, block); }
+
+  /// Rows that are computed: one more where there is no block of so few, which happens if there is only one.
+  Index height(Index block) const { return height_of(part_of(row_count, count, block).size()); }
+
+  /// Of all blocks.
+  Index computed_rows() const { return count == 1 ? height(0) : row_count; }
+
+ private:
+  static Index height_of(Index rows) {
+    return inner_product_block_rows<T> > 4 && (rows == 3 || rows == 5) ? rows + 1 : rows;
+  }
+};
+
+/// What becomes of the products of all terms: scale(c) · product(r, c) + bias(c).
+template <class T>
+struct InnerProductEnd {
+  const T* scales;
+  const T* bias;  // or null
+};
+
+/// An element of each row of a block, once for each vector of a panel. To the compiler these are two pointers, with
+/// AVX-512: so every addition has its own element as an operand in memory, which costs nothing, where one broadcast to
+/// a register for both takes a place among additions (Zen 4: a block takes 0.7 of the time).
+template <class T>
+struct BlockTerm {
+  const T* rows[2];
+
+  explicit BlockTerm(const T* first) : rows{first, first} {
+    if constexpr (Simd<T>::lanes * sizeof(T) == 64) asm("" : "+r"(rows[1]));
+  }
+
+  typename Simd<T>::Vector operator()(Index row, Index vector) const {
+    return Simd<T>::broadcast(rows[vector][row * inner_product_stride<T>]);
+  }
+  void move_on() { ++rows[0], ++rows[1]; }
+};
+
+/// The weights of a term in a panel.
+template <class T>
+struct PanelTerm {
+  typename Simd<T>::Vector columns[2];
+
+  explicit PanelTerm(const T* panel) : columns{Simd<T>::load(panel), Simd<T>::load(panel + Simd<T>::lanes)} {}
+
+  typename Simd<T>::Vector operator()(Index vector) const { return columns[vector]; }
+};
+
+/// sum(r, c) of a portion of terms: rows at `left`, inner_product_stride apart, times the portion of a panel at `b`.
+/// `ahead.step` bytes are asked for with every three terms.
+template <class T, Index rows>
+__attribute__((always_inline)) inline void sum_inner_products(Index terms, const T* left, const T* b, Ahead ahead,
+                                                              typename Simd<T>::Vector (&sum)[rows][2]) {
+  using S = Simd<T>;
+  constexpr Index columns = MatmulBlock<T>::columns;
+  const Index pairs = terms / 3;
+  const BlockTerm<T> xi(left + inner_product_terms);
+  const PanelTerm<T> eta(b);
+#pragma GCC unroll 16
+  for (Index r = 0; r < rows; ++r) {
+#pragma GCC unroll 2
+    for (Index v = 0; v < 2; ++v) sum[r][v] = S::add(xi(r, v), eta(v));
+  }
+  BlockTerm<T> x1(left), x2(left + pairs), x3(left + 2 * pairs);
+  const T* first = b + columns;
+  const T* second = first + pairs * columns;
+  const T* third = second + pairs * columns;
+  for (Index k = 0; k < pairs; ++k, first += columns, second += columns, third += columns) {
+    const PanelTerm<T> y1(first), y2(second), y3(third);
+    for (Index i = 0; i < ahead.step; i += 64) __builtin_prefetch(ahead.data + i, 0, 2);
+    ahead.data += ahead.step;
+#pragma GCC unroll 16
+    for (Index r = 0; r < rows; ++r) {
+#pragma GCC unroll 2
+      for (Index v = 0; v < 2; ++v) {
+        sum[r][v] = S::fma(x3(r, v), y3(v), sum[r][v]);
+        sum[r][v] = S::fma(S::add(x1(r, v), y2(v)), S::add(x2(r, v), y1(v)), sum[r][v]);
+      }
+    }
+    x1.move_on(), x2.move_on(), x3.move_on();
+  }
+  for (Index k = 3 * pairs; k < terms; ++k, third += columns, x3.move_on()) {
+    const PanelTerm<T> y(third);
+#pragma GCC unroll 16
+    for (Index r = 0; r < rows; ++r) {
+#pragma GCC unroll 2
+      for (Index v = 0; v < 2; ++v) sum[r][v] = S::fma(x3(r, v), y(v), sum[r][v]);
+    }
+  }
+}
+
+/// c (rows, panel) += scale(r) · the sums of a portion of terms; and then what `end` says, unless it is null.
+template <class T, Index rows>
+__attribute__((noinline)) void add_inner_products(Index terms, const T* left, const T* b, Ahead ahead,
+                                                  const InnerProductEnd<T>* end, T* c) {
+  using S = Simd<T>;
+  using V = typename S::Vector;
+  V sum[rows][2];
+  sum_inner_products<T, rows>(terms, left, b, ahead, sum);
+  const BlockTerm<T> scale(left + inner_product_terms + 1);
+#pragma GCC unroll 16
+  for (Index r = 0; r < rows; ++r) {
+#pragma GCC unroll 2
+    for (Index v = 0; v < 2; ++v) sum[r][v] = S::fma(scale(r, v), sum[r][v], S::load(c + (2 * r + v) * S::lanes));
+  }
+  if (end) {
+#pragma GCC unroll 2
+    for (Index v = 0; v < 2; ++v) {
+      const V factor = S::load(end->scales + v * S::lanes);
+      const V bias = end->bias ? S::load(end->bias + v * S::lanes) : S::broadcast(T{0});
+#pragma GCC unroll 16
+      for (Index r = 0; r < rows; ++r) sum[r][v] = S::fma(factor, sum[r][v], bias);
+    }
+  }
+#pragma GCC unroll 16
+  for (Index r = 0; r < rows; ++r) {
+#pragma GCC unroll 2
+    for (Index v = 0; v < 2; ++v) S::store(c + (2 * r + v) * S::lanes, sum[r][v]);
+  }
+}
+
+template <class T>
+using AddInnerProducts = void (*)(Index, const T*, const T*, Ahead, const InnerProductEnd<T>*, T*);
+
+/// add_inner_products() for blocks of `height` rows, if there are such (InnerProductBlocks).
+template <class T>
+inline AddInnerProducts<T> inner_products_of(Index height) {
+  if constexpr (inner_product_block_rows < T >> 4) {
+    switch (height) {
+      case 6: return add_inner_products<T, 6>;
+      case 7: return add_inner_products<T, 7>;
+      case 8: return add_inner_products<T, 8>;
+      case 9: return add_inner_products<T, 9>;
+      case 10: return add_inner_products<T, 10>;
+      case 11: return add_inner_products<T, 11>;
+      case 12: return add_inner_products<T, 12>;
+    }
+  }
+  switch (height) {
+    case 1: return add_inner_products<T, 1>;
+    case 2: return add_inner_products<T, 2>;
+    case 3: return add_inner_products<T, 3>;
+    default: return add_inner_products<T, 4>;
+  }
+}
+
+/// How a thread multiplies by inner products; DirectMethod has the same members.
+template <class T>
+struct InnerProductMethod {
+  static constexpr Index columns = MatmulBlock<T>::columns;
+  static constexpr Index stride = inner_product_stride<T>;
+
+  static Index rows_in_portion(Index count, Index depth, Index pool) {
+    return portion_of<T>(count, inner_product_rows<T>(depth), pool);
+  }
+
+  static Index copies_size(Index depth) { return inner_product_copies<T>(depth); }
+
+  /// Copies of rows, (portion of terms, row, term): list[0] points at the first. The last row stands for those that are
+  /// not there.
+  static void locate(const RowSource<T>& rows, Isa isa, Range portion, Index depth, T* copies, T* beside,
+                     const T** list) {
+    list[0] = copies;
+    const InnerProductBlocks<T> blocks(portion.size());
+    const Index portion_size = blocks.computed_rows() * stride;
+    for (Index i = 0; i < blocks.count; ++i) {
+      const Range some = blocks.rows(i);
+      const T* row[inner_product_most_rows];
+      rows.locate(isa, portion.begin + some.begin, some.size(), beside, row);
+      for (Index r = 0; r < blocks.height(i); ++r) {
+        T* copy = copies + (some.begin + r) * stride;
+        const T* const terms = row[r < some.size() ? r : some.size() - 1];
+        for (Index k = 0; k < depth; k += inner_product_terms, copy += portion_size)
+          copy_portion<T>(terms + k, depth - k < inner_product_terms ? depth - k : inner_product_terms, copy);
+      }
+    }
+  }
+
+  /// c (rows of a portion with those that fill the last block, panel) = rows · panel, the first row's copy at `left`.
+  /// Meanwhile the panel `later` is brought into L2.
+  static void multiply_panel(const T* left, const InnerProductBlocks<T>& blocks, Index depth, const T* panel,
+                             const T* later, const InnerProductEnd<T>& end, T* c) {
+    const Index portions = inner_product_portions(depth);
+    for (Index portion = 0; portion < portions; ++portion) {
+      const bool is_last = portion + 1 == portions;
+      const Index begin = portion * inner_product_terms;
+      const Index terms = is_last ? depth - begin : inner_product_terms;
+      const T* const next = is_last ? later : panel + (terms + 1) * columns;
+      const Index bytes = (inner_product_terms + 1) * columns * static_cast<Index>(sizeof(T));
+      const Index steps = blocks.count * (terms / 3);
+      const Index step = steps > 0 ? (bytes + steps - 1) / steps : 0;
+      Ahead ahead{reinterpret_cast<const char*>(next), step};
+      T* product = c;
+      for (Index i = 0; i < blocks.count; ++i) {
+        const Index height = blocks.height(i);
+        if (portion == 0) {
+          for (Index k = 0; k < height * columns; k += Simd<T>::lanes)
+            Simd<T>::store(product + k, Simd<T>::broadcast(T{0}));
+        }
+        inner_products_of<T>(height)(terms, left, panel, ahead, is_last ? &end : nullptr, product);
+        ahead = ahead.after(terms / 3);
+        left += height * stride;
+        product += height * columns;
+      }
+      panel = next;
+    }
+  }
+
+  /// A portion of rows times some panels, inner_product_panels_at_once at most. Meanwhile each brings the next into L2,
+  /// the last the first of `later`.
+  static void multiply(const T* const* rows, Range portion, const PackedView<T>& b, Range panels, Range later,
+                       const Epilogue<T>& epilogue, T* out, Index out_stride, T* beside) {
+    const InnerProductBlocks<T> blocks(portion.size());
+    const Index size = (portion.size() + inner_product_most_rows) * columns;
+    const Index panel_size = b.panel_size();
+    for (Index i = panels.begin; i < panels.end; ++i) {
+      const InnerProductEnd<T> end{b.scales + i * columns, b.bias ? b.bias + i * columns : nullptr};
+      const Index next = i + 1 < panels.end ? i + 1 : later.begin;
+      multiply_panel(rows[0], blocks, b.depth, b.panels + i * panel_size, b.panels + next * panel_size, end,
+                     beside + (i - panels.begin) * size);
+    }
+    BlockResult<T> result(epilogue, nullptr, out, out_stride);
+    result.move_down(portion.begin / epilogue.pool);
+    result.move_right(panels.begin * columns);
+    finish_products(beside, size, panels.size(), portion.size(), result);
+  }
+
+  /// `count` products of `rows` rows become their results, side by side: a few rows of all before the next.
+  static void finish_products(const T* products, Index size, Index count, Index rows, BlockResult<T> result) {
+    const Index pool = result.epilogue->pool;
+    const bool is_copied = pool > 1 || result.is_plain();
+    const Index step = is_copied ? pool : MatmulBlock<T>::rows;
+    for (Index r = 0; r < rows; r += step, products += step * columns) {
+      const Index some = step < rows - r ? step : rows - r;
+      for (Index i = 0; i < count; ++i, result.move_right(columns)) {
+        if (is_copied) {
+          pool_rows<T>(products + i * size, some, columns, pool, result.out, result.stride, columns);
+        } else {
+          finish_rows(products + i * size, some, result);
+        }
+      }
+      result.move_right(-count * columns);
+      result.move_down(some / pool);
+    }
+  }
+
+  /// Some rows of a product, a block's at most.
+  static void finish_rows(const T* products, Index count, const BlockResult<T>& result) {
+    using Block = MatmulBlock<T>;
+    typename Simd<T>::Vector block[Block::rows * Block::vectors];
+    for (Index i = 0; i < count * Block::vectors; ++i) block[i] = Simd<T>::load(products + i * Simd<T>::lanes);
+    finish_block<T>(block, count, result);
+  }
+};
