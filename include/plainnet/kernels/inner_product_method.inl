@@ -108,16 +108,24 @@ __attribute__((always_inline)) inline void sum_inner_products(Index terms, const
 /// c (rows, panel) += scale(r) · the sums of a portion of terms; and then what `end` says, unless it is null.
 template <class T, Index rows>
 __attribute__((noinline)) void add_inner_products(Index terms, const T* left, const T* b, Ahead ahead,
-                                                  const InnerProductEnd<T>* end, T* c) {
+                                                  const InnerProductEnd<T>* end, bool is_first, T* c) {
   using S = Simd<T>;
   using V = typename S::Vector;
   V sum[rows][2];
   sum_inner_products<T, rows>(terms, left, b, ahead, sum);
   const BlockTerm<T> scale(left + inner_product_terms + 1);
+  if (is_first) {
 #pragma GCC unroll 16
-  for (Index r = 0; r < rows; ++r) {
+    for (Index r = 0; r < rows; ++r) {
 #pragma GCC unroll 2
-    for (Index v = 0; v < 2; ++v) sum[r][v] = S::fma(scale(r, v), sum[r][v], S::load(c + (2 * r + v) * S::lanes));
+      for (Index v = 0; v < 2; ++v) sum[r][v] = S::mul(scale(r, v), sum[r][v]);
+    }
+  } else {
+#pragma GCC unroll 16
+    for (Index r = 0; r < rows; ++r) {
+#pragma GCC unroll 2
+      for (Index v = 0; v < 2; ++v) sum[r][v] = S::fma(scale(r, v), sum[r][v], S::load(c + (2 * r + v) * S::lanes));
+    }
   }
   if (end) {
 #pragma GCC unroll 2
@@ -136,7 +144,7 @@ __attribute__((noinline)) void add_inner_products(Index terms, const T* left, co
 }
 
 template <class T>
-using AddInnerProducts = void (*)(Index, const T*, const T*, Ahead, const InnerProductEnd<T>*, T*);
+using AddInnerProducts = void (*)(Index, const T*, const T*, Ahead, const InnerProductEnd<T>*, bool, T*);
 
 /// add_inner_products() for blocks of `height` rows, if there are such (InnerProductBlocks).
 template <class T>
@@ -209,11 +217,7 @@ struct InnerProductMethod {
       T* product = c;
       for (Index i = 0; i < blocks.count; ++i) {
         const Index height = blocks.height(i);
-        if (portion == 0) {
-          for (Index k = 0; k < height * columns; k += Simd<T>::lanes)
-            Simd<T>::store(product + k, Simd<T>::broadcast(T{0}));
-        }
-        inner_products_of<T>(height)(terms, left, panel, ahead, is_last ? &end : nullptr, product);
+        inner_products_of<T>(height)(terms, left, panel, ahead, is_last ? &end : nullptr, portion == 0, product);
         ahead = ahead.after(terms / 3);
         left += height * stride;
         product += height * columns;
