@@ -27,7 +27,8 @@ const T* or_null(const AlignedVector<T>& values) {
 template <class T>
 Index normalization_scratch(const std::optional<Normalize<T>>& normalize, const Shape& in) {
   if (!normalize || normalize->over == NormOver::channels) return 0;
-  return 2 * in.batch + kernels::image_moments_scratch<T>(in);
+  constexpr Index line = alignment / sizeof(T);  // so that what lies behind begins with a cache line
+  return (2 * in.batch + kernels::image_moments_scratch<T>(in) + line - 1) / line * line;
 }
 
 /// What a map is normalised by; computes the moments of images into `scratch`. They take a pass of their own over the

@@ -31,11 +31,12 @@ struct ExponentBits {
   }
 };
 
-/// Times which `size` ≥ 0 is in [1, 2), unless it is next to 0; not a number if `size` is not or is ∞.
+/// Times which `size` ≥ 0 is in [1, 2), or below 4 if it is next to the largest number, below 1 next to 0.
 template <class T>
 inline PowerOfTwo<T> scale_for(T size) {
   using E = ExponentBits<T>;
-  const Index exponent = E::of(size) > 1 ? E::of(size) : 1;
+  constexpr Index least = 1, most = E::greatest - 2;
+  const Index exponent = E::of(size) < least ? least : E::of(size) > most ? most : E::of(size);
   return {E::power(E::greatest - 1 - exponent), size == 0 ? T{0} : E::power(exponent)};
 }
 

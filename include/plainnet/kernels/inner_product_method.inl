@@ -16,7 +16,7 @@ struct InnerProductBlocks {
 
   Range rows(Index block) const { return part_of(row_count, count, block); }
 
-  /// Rows that are computed: one more where there is no block of so few, which happens if there is only one.
+  /// Rows that are computed: one more than 3 or 5, of which there are no tall blocks, where a block is the only one.
   Index height(Index block) const { return height_of(part_of(row_count, count, block).size()); }
 
   /// Of all blocks.
@@ -24,15 +24,9 @@ struct InnerProductBlocks {
 
  private:
   static Index height_of(Index rows) {
-    return inner_product_block_rows<T> > 4 && (rows == 3 || rows == 5) ? rows + 1 : rows;
+    constexpr Index most = inner_product_block_rows<T>;
+    return most > 4 && (rows == 3 || rows == 5) ? rows + 1 : rows;
   }
-};
-
-/// What becomes of the products of all terms: scale(c) · product(r, c) + bias(c).
-template <class T>
-struct InnerProductEnd {
-  const T* scales;
-  const T* bias;  // or null
 };
 
 /// An element of each row of a block, once for each vector of a panel. To the compiler these are two pointers, with
@@ -105,51 +99,40 @@ __attribute__((always_inline)) inline void sum_inner_products(Index terms, const
   }
 }
 
-/// c (rows, panel) += scale(r) · the sums of a portion of terms; and then what `end` says, unless it is null.
+/// c (rows, panel) += scale(r) · the sums of a portion of terms; of the first it is what they are.
 template <class T, Index rows>
-__attribute__((noinline)) void add_inner_products(Index terms, const T* left, const T* b, Ahead ahead,
-                                                  const InnerProductEnd<T>* end, bool is_first, T* c) {
+__attribute__((noinline)) void add_inner_products(Index terms, const T* left, const T* b, Ahead ahead, bool is_first,
+                                                  T* c) {
   using S = Simd<T>;
-  using V = typename S::Vector;
-  V sum[rows][2];
+  typename S::Vector sum[rows][2];
   sum_inner_products<T, rows>(terms, left, b, ahead, sum);
   const BlockTerm<T> scale(left + inner_product_terms + 1);
   if (is_first) {
 #pragma GCC unroll 16
     for (Index r = 0; r < rows; ++r) {
 #pragma GCC unroll 2
-      for (Index v = 0; v < 2; ++v) sum[r][v] = S::mul(scale(r, v), sum[r][v]);
+      for (Index v = 0; v < 2; ++v) S::store(c + (2 * r + v) * S::lanes, S::mul(scale(r, v), sum[r][v]));
     }
-  } else {
-#pragma GCC unroll 16
-    for (Index r = 0; r < rows; ++r) {
-#pragma GCC unroll 2
-      for (Index v = 0; v < 2; ++v) sum[r][v] = S::fma(scale(r, v), sum[r][v], S::load(c + (2 * r + v) * S::lanes));
-    }
-  }
-  if (end) {
-#pragma GCC unroll 2
-    for (Index v = 0; v < 2; ++v) {
-      const V factor = S::load(end->scales + v * S::lanes);
-      const V bias = end->bias ? S::load(end->bias + v * S::lanes) : S::broadcast(T{0});
-#pragma GCC unroll 16
-      for (Index r = 0; r < rows; ++r) sum[r][v] = S::fma(factor, sum[r][v], bias);
-    }
+    return;
   }
 #pragma GCC unroll 16
   for (Index r = 0; r < rows; ++r) {
 #pragma GCC unroll 2
-    for (Index v = 0; v < 2; ++v) S::store(c + (2 * r + v) * S::lanes, sum[r][v]);
+    for (Index v = 0; v < 2; ++v) {
+      T* const to = c + (2 * r + v) * S::lanes;
+      S::store(to, S::fma(scale(r, v), sum[r][v], S::load(to)));
+    }
   }
 }
 
 template <class T>
-using AddInnerProducts = void (*)(Index, const T*, const T*, Ahead, const InnerProductEnd<T>*, bool, T*);
+using AddInnerProducts = void (*)(Index, const T*, const T*, Ahead, bool, T*);
 
 /// add_inner_products() for blocks of `height` rows, if there are such (InnerProductBlocks).
 template <class T>
 inline AddInnerProducts<T> inner_products_of(Index height) {
-  if constexpr (inner_product_block_rows < T >> 4) {
+  constexpr Index most = inner_product_block_rows<T>;
+  if constexpr (most > 4) {
     switch (height) {
       case 6: return add_inner_products<T, 6>;
       case 7: return add_inner_products<T, 7>;
@@ -203,7 +186,7 @@ struct InnerProductMethod {
   /// c (rows of a portion with those that fill the last block, panel) = rows · panel, the first row's copy at `left`.
   /// Meanwhile the panel `later` is brought into L2.
   static void multiply_panel(const T* left, const InnerProductBlocks<T>& blocks, Index depth, const T* panel,
-                             const T* later, const InnerProductEnd<T>& end, T* c) {
+                             const T* later, T* c) {
     const Index portions = inner_product_portions(depth);
     for (Index portion = 0; portion < portions; ++portion) {
       const bool is_last = portion + 1 == portions;
@@ -217,7 +200,7 @@ struct InnerProductMethod {
       T* product = c;
       for (Index i = 0; i < blocks.count; ++i) {
         const Index height = blocks.height(i);
-        inner_products_of<T>(height)(terms, left, panel, ahead, is_last ? &end : nullptr, portion == 0, product);
+        inner_products_of<T>(height)(terms, left, panel, ahead, portion == 0, product);
         ahead = ahead.after(terms / 3);
         left += height * stride;
         product += height * columns;
@@ -234,41 +217,50 @@ struct InnerProductMethod {
     const Index size = (portion.size() + inner_product_most_rows) * columns;
     const Index panel_size = b.panel_size();
     for (Index i = panels.begin; i < panels.end; ++i) {
-      const InnerProductEnd<T> end{b.scales + i * columns, b.bias ? b.bias + i * columns : nullptr};
       const Index next = i + 1 < panels.end ? i + 1 : later.begin;
-      multiply_panel(rows[0], blocks, b.depth, b.panels + i * panel_size, b.panels + next * panel_size, end,
+      multiply_panel(rows[0], blocks, b.depth, b.panels + i * panel_size, b.panels + next * panel_size,
                      beside + (i - panels.begin) * size);
     }
-    BlockResult<T> result(epilogue, nullptr, out, out_stride);
+    const Epilogue<T> pooled{.pool = epilogue.pool};
+    BlockResult<T> result(epilogue.pool > 1 ? pooled : epilogue, b.bias, out, out_stride);
     result.move_down(portion.begin / epilogue.pool);
     result.move_right(panels.begin * columns);
-    finish_products(beside, size, panels.size(), portion.size(), result);
+    finish_products(beside, size, b.scales + panels.begin * columns, panels.size(), portion.size(), result);
   }
 
   /// `count` products of `rows` rows become their results, side by side: a few rows of all before the next.
-  static void finish_products(const T* products, Index size, Index count, Index rows, BlockResult<T> result) {
+  static void finish_products(const T* products, Index size, const T* scales, Index count, Index rows,
+                              BlockResult<T> result) {
     const Index pool = result.epilogue->pool;
-    const bool is_copied = pool > 1 || result.is_plain();
-    const Index step = is_copied ? pool : MatmulBlock<T>::rows;
+    const Index step = MatmulBlock<T>::rows * pool;
     for (Index r = 0; r < rows; r += step, products += step * columns) {
-      const Index some = step < rows - r ? step : rows - r;
-      for (Index i = 0; i < count; ++i, result.move_right(columns)) {
-        if (is_copied) {
-          pool_rows<T>(products + i * size, some, columns, pool, result.out, result.stride, columns);
-        } else {
-          finish_rows(products + i * size, some, result);
-        }
-      }
+      const Index some = (step < rows - r ? step : rows - r) / pool;
+      for (Index i = 0; i < count; ++i, result.move_right(columns))
+        finish_rows(products + i * size, scales + i * columns, some, result);
       result.move_right(-count * columns);
-      result.move_down(some / pool);
+      result.move_down(some);
     }
   }
 
-  /// Some rows of a product, a block's at most.
-  static void finish_rows(const T* products, Index count, const BlockResult<T>& result) {
+  /// `count` rows of the result, a block's at most: of each the largest of scale · product + bias, for as many products
+  /// as are pooled.
+  static void finish_rows(const T* products, const T* scales, Index count, const BlockResult<T>& result) {
+    using S = Simd<T>;
+    using V = typename S::Vector;
     using Block = MatmulBlock<T>;
-    typename Simd<T>::Vector block[Block::rows * Block::vectors];
-    for (Index i = 0; i < count * Block::vectors; ++i) block[i] = Simd<T>::load(products + i * Simd<T>::lanes);
+    V block[Block::rows * Block::vectors];
+    for (Index v = 0; v < Block::vectors; ++v) {
+      const V scale = S::load(scales + v * S::lanes);
+      const V bias = result.bias ? S::load(result.bias + v * S::lanes) : S::broadcast(T{0});
+      const T* product = products + v * S::lanes;
+      for (Index r = 0; r < count; ++r) {
+        V largest = S::fma(scale, S::load(product), bias);
+        product += columns;
+        for (Index i = 1; i < result.epilogue->pool; ++i, product += columns)
+          largest = S::larger(largest, S::fma(scale, S::load(product), bias));
+        block[r * Block::vectors + v] = largest;
+      }
+    }
     finish_block<T>(block, count, result);
   }
 };
