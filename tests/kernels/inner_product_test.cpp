@@ -92,7 +92,7 @@ class InnerProductsOf : public testing::Test {};
 using Scalars = testing::Types<float, double>;
 TYPED_TEST_SUITE(InnerProductsOf, Scalars);
 
-// Blocks of every height, one that has a row too many, several portions of rows; no whole portion of terms, one,
+// Blocks of every height, several portions of rows; no whole portion of terms, one,
 // several and a rest of every size modulo 3; one panel and more than are written side by side; with what an epilogue
 // has.
 TYPED_TEST(InnerProductsOf, AreTheSumOfProductsForEveryInstructionSet) {

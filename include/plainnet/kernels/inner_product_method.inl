@@ -1,32 +1,20 @@
 // Part of matmul.hpp, compiled once for every instruction set (for_each_isa.hpp): products by inner_product.hpp.
 
-/// Rows in a register block, with two vectors of a panel: of AVX-512's 32 registers 24 are sums and 6 weights, of the
+/// Rows in a register block, with two vectors of a panel: of AVX-512's 32 registers 20 are sums and 6 weights, of the
 /// 16 of others 8 and 4.
 template <class T>
 inline constexpr Index inner_product_block_rows = Simd<T>::lanes * sizeof(T) == 64 ? inner_product_most_rows : 4;
 
-/// How `count` rows are cut into blocks: alike, but for one row.
+/// How rows are cut into blocks: alike, but for one row.
 template <class T>
 struct InnerProductBlocks {
-  Index row_count;
+  Index rows;
   Index count;
 
-  explicit InnerProductBlocks(Index row_count_)
-      : row_count(row_count_), count((row_count_ + inner_product_block_rows<T> - 1) / inner_product_block_rows<T>) {}
+  explicit InnerProductBlocks(Index rows_)
+      : rows(rows_), count((rows_ + inner_product_block_rows<T> - 1) / inner_product_block_rows<T>) {}
 
-  Range rows(Index block) const { return part_of(row_count, count, block); }
-
-  /// Rows that are computed: one more than 3 or 5, of which there are no tall blocks, where a block is the only one.
-  Index height(Index block) const { return height_of(part_of(row_count, count, block).size()); }
-
-  /// Of all blocks.
-  Index computed_rows() const { return count == 1 ? height(0) : row_count; }
-
- private:
-  static Index height_of(Index rows) {
-    constexpr Index most = inner_product_block_rows<T>;
-    return most > 4 && (rows == 3 || rows == 5) ? rows + 1 : rows;
-  }
+  Range operator()(Index i) const { return part_of(rows, count, i); }
 };
 
 /// An element of each row of a block, once for each vector of a panel. To the compiler these are two pointers, with
@@ -128,27 +116,13 @@ __attribute__((noinline)) void add_inner_products(Index terms, const T* left, co
 template <class T>
 using AddInnerProducts = void (*)(Index, const T*, const T*, Ahead, bool, T*);
 
-/// add_inner_products() for blocks of `height` rows, if there are such (InnerProductBlocks).
-template <class T>
+/// add_inner_products() of a block of `height` rows, at most `most`.
+template <class T, Index most = inner_product_block_rows<T>>
 inline AddInnerProducts<T> inner_products_of(Index height) {
-  constexpr Index most = inner_product_block_rows<T>;
-  if constexpr (most > 4) {
-    switch (height) {
-      case 6: return add_inner_products<T, 6>;
-      case 7: return add_inner_products<T, 7>;
-      case 8: return add_inner_products<T, 8>;
-      case 9: return add_inner_products<T, 9>;
-      case 10: return add_inner_products<T, 10>;
-      case 11: return add_inner_products<T, 11>;
-      case 12: return add_inner_products<T, 12>;
-    }
+  if constexpr (most > 1) {
+    if (height < most) return inner_products_of<T, most - 1>(height);
   }
-  switch (height) {
-    case 1: return add_inner_products<T, 1>;
-    case 2: return add_inner_products<T, 2>;
-    case 3: return add_inner_products<T, 3>;
-    default: return add_inner_products<T, 4>;
-  }
+  return add_inner_products<T, most>;
 }
 
 /// How a thread multiplies by inner products; DirectMethod has the same members.
@@ -163,30 +137,27 @@ struct InnerProductMethod {
 
   static Index copies_size(Index depth) { return inner_product_copies<T>(depth); }
 
-  /// Copies of rows, (portion of terms, row, term): list[0] points at the first. The last row stands for those that are
-  /// not there.
+  /// Copies of rows, (portion of terms, row, term): list[0] points at the first.
   static void locate(const RowSource<T>& rows, Isa isa, Range portion, Index depth, T* copies, T* beside,
                      const T** list) {
     list[0] = copies;
-    const InnerProductBlocks<T> blocks(portion.size());
-    const Index portion_size = blocks.computed_rows() * stride;
-    for (Index i = 0; i < blocks.count; ++i) {
-      const Range some = blocks.rows(i);
+    for (Index first = 0; first < portion.size(); first += inner_product_most_rows) {
+      const Index left = portion.size() - first;
+      const Index some = left < inner_product_most_rows ? left : inner_product_most_rows;
       const T* row[inner_product_most_rows];
-      rows.locate(isa, portion.begin + some.begin, some.size(), beside, row);
-      for (Index r = 0; r < blocks.height(i); ++r) {
-        T* copy = copies + (some.begin + r) * stride;
-        const T* const terms = row[r < some.size() ? r : some.size() - 1];
-        for (Index k = 0; k < depth; k += inner_product_terms, copy += portion_size)
-          copy_portion<T>(terms + k, depth - k < inner_product_terms ? depth - k : inner_product_terms, copy);
+      rows.locate(isa, portion.begin + first, some, beside, row);
+      for (Index r = 0; r < some; ++r) {
+        T* copy = copies + (first + r) * stride;
+        for (Index k = 0; k < depth; k += inner_product_terms, copy += portion.size() * stride)
+          copy_portion<T>(row[r] + k, depth - k < inner_product_terms ? depth - k : inner_product_terms, copy);
       }
     }
   }
 
-  /// c (rows of a portion with those that fill the last block, panel) = rows · panel, the first row's copy at `left`.
-  /// Meanwhile the panel `later` is brought into L2.
-  static void multiply_panel(const T* left, const InnerProductBlocks<T>& blocks, Index depth, const T* panel,
-                             const T* later, T* c) {
+  /// c (rows of a portion, panel) = rows · panel, the first row's copy at `left`. Meanwhile the panel `later` is
+  /// brought into L2.
+  static void multiply_panel(const T* left, Index rows, Index depth, const T* panel, const T* later, T* c) {
+    const InnerProductBlocks<T> blocks(rows);
     const Index portions = inner_product_portions(depth);
     for (Index portion = 0; portion < portions; ++portion) {
       const bool is_last = portion + 1 == portions;
@@ -199,7 +170,7 @@ struct InnerProductMethod {
       Ahead ahead{reinterpret_cast<const char*>(next), step};
       T* product = c;
       for (Index i = 0; i < blocks.count; ++i) {
-        const Index height = blocks.height(i);
+        const Index height = blocks(i).size();
         inner_products_of<T>(height)(terms, left, panel, ahead, portion == 0, product);
         ahead = ahead.after(terms / 3);
         left += height * stride;
@@ -213,12 +184,11 @@ struct InnerProductMethod {
   /// the last the first of `later`.
   static void multiply(const T* const* rows, Range portion, const PackedView<T>& b, Range panels, Range later,
                        const Epilogue<T>& epilogue, T* out, Index out_stride, T* beside) {
-    const InnerProductBlocks<T> blocks(portion.size());
-    const Index size = (portion.size() + inner_product_most_rows) * columns;
+    const Index size = portion.size() * columns;
     const Index panel_size = b.panel_size();
     for (Index i = panels.begin; i < panels.end; ++i) {
       const Index next = i + 1 < panels.end ? i + 1 : later.begin;
-      multiply_panel(rows[0], blocks, b.depth, b.panels + i * panel_size, b.panels + next * panel_size,
+      multiply_panel(rows[0], portion.size(), b.depth, b.panels + i * panel_size, b.panels + next * panel_size,
                      beside + (i - panels.begin) * size);
     }
     const Epilogue<T> pooled{.pool = epilogue.pool};
