@@ -69,7 +69,9 @@ Index matmul_panel_columns(Isa isa) {
 /// Terms in a portion, but for the last.
 inline constexpr Index inner_product_terms = 64;
 
-inline Index inner_product_portions(Index depth) { return (depth + inner_product_terms - 1) / inner_product_terms; }
+inline Index inner_product_portions(Index depth) {
+  return depth / inner_product_terms + (depth % inner_product_terms > 0);
+}
 
 /// Elements from a copied portion of a row to that of the next row, −ξ and the inverse scale behind the terms: an odd
 /// number of cache lines, as that of copied_row_stride().
@@ -89,10 +91,10 @@ inline constexpr Index inner_product_panels_at_once = 8;
 template <class T>
 Index inner_product_rows(Index depth) {
   constexpr Index least = 64;
-  constexpr Index in_l2 = 1 << 18, in_l3 = 49 << 15;  // bytes of rows before they are copied
-  const Index row = std::max<Index>(1, depth) * static_cast<Index>(sizeof(T));
-  const bool fits_l2 = least * row <= in_l2 + in_l2 / 2;
-  return std::clamp<Index>((fits_l2 ? in_l2 : in_l3) / row, least, most_located_rows - matmul_most_rows);
+  constexpr Index in_l2 = (1 << 18) / sizeof(T), in_l3 = (49 << 15) / sizeof(T);  // elements before they are copied
+  const Index terms = std::max<Index>(1, depth);
+  const bool fits_l2 = (in_l2 + in_l2 / 2) / terms >= least;
+  return std::clamp<Index>((fits_l2 ? in_l2 : in_l3) / terms, least, most_located_rows - matmul_most_rows);
 }
 
 /// Elements of scratch memory for copies of so many rows.
