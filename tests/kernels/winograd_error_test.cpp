@@ -257,11 +257,11 @@ Tensor<float> sum_in_portions_of_256(const Tensor<float>& in, const WinogradRow&
   return out;
 }
 
-/// The claim of winograd.hpp: 0.9 to 1.1 and 2.1 to 2.4, with stride 2 0.9 to 1.0 times the error of the definition.
+/// The claim of winograd.hpp: 0.9 to 1.1, by inner products to 1.2, and 2.1 to 2.4 times the error of the definition.
 TEST(Winograd, HasAFewTimesTheErrorOfTheDefinition) {
   test::Random random(5);
   ThreadPool one(1);
-  const WinogradRow row{{.batch = 1, .height = 16, .width = 16, .channels = 128}, 32};
+  const WinogradRow row{{.batch = 1, .height = 16, .width = 16, .channels = 128}, 64};
   const WinogradWeights<float> weights(row, random);
   for (double low : {-1.0, 0.0}) {
     const Tensor<float> in = random.map<float>(row.in, low, 1);

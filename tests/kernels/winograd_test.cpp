@@ -22,22 +22,25 @@ TYPED_TEST_SUITE(WinogradOf, Scalars);
 TYPED_TEST(WinogradOf, GivesAnImageOfABatchTheBitsItHasAlone) {
   using T = TypeParam;
   test::Random random(3);
-  const WinogradRow row{{.batch = 3, .height = 9, .width = 7, .channels = 60}, 20, Padding(0, 1, 1, 2), 2};
-  const WinogradWeights<T> weights(row, random);
-  const Tensor<T> in = random.map<T>(row.in);
-  Shape one_image = row.in;
-  one_image.batch = 1;
   ThreadPool pool(2);
-  for (ConvolutionMethod method : winograd_methods) {
-    for (Isa isa : test::supported_isas()) {
-      const PackedWinograd<T> packed = weights.pack(row, method, isa);
-      const Tensor<T> all = run_winograd<T>(in, packed, {}, pool);
-      for (Index n = 0; n < 3; ++n) {
-        Tensor<T> image(one_image);
-        std::copy_n(in.view().pixel(n, 0, 0), one_image.elements(), image.data());
-        const Tensor<T> alone = run_winograd<T>(image, packed, {}, pool);
-        EXPECT_TRUE(test::same_bits<T>(TensorView<const T>(all.view().pixel(n, 0, 0), alone.shape()), alone.view()))
-            << to_string(isa) << ", " << to_string(method) << ", image " << n;
+  for (const auto& [channels, out_channels] : {std::pair<Index, Index>{60, 20}, {200, 128}}) {
+    const WinogradRow row{
+        {.batch = 3, .height = 9, .width = 7, .channels = channels}, out_channels, Padding(0, 1, 1, 2), 2};
+    const WinogradWeights<T> weights(row, random);
+    const Tensor<T> in = random.map<T>(row.in);
+    Shape one_image = row.in;
+    one_image.batch = 1;
+    for (ConvolutionMethod method : winograd_methods) {
+      for (Isa isa : test::supported_isas()) {
+        const PackedWinograd<T> packed = weights.pack(row, method, isa);
+        const Tensor<T> all = run_winograd<T>(in, packed, {}, pool);
+        for (Index n = 0; n < 3; ++n) {
+          Tensor<T> image(one_image);
+          std::copy_n(in.view().pixel(n, 0, 0), one_image.elements(), image.data());
+          const Tensor<T> alone = run_winograd<T>(image, packed, {}, pool);
+          EXPECT_TRUE(test::same_bits<T>(TensorView<const T>(all.view().pixel(n, 0, 0), alone.shape()), alone.view()))
+              << to_string(row) << ", " << to_string(isa) << ", " << to_string(method) << ", image " << n;
+        }
       }
     }
   }
@@ -49,9 +52,13 @@ TYPED_TEST(WinogradOf, GivesTheSameBitsForEveryNumberOfThreads) {
   test::Random random(11);
   ThreadPool one(1);
   int whole_portions = 0, others = 0;
-  for (const auto& [height, width, channels, groups] :
-       {std::array<Index, 4>{18, 18, 128, 1}, {25, 22, 128, 1}, {16, 16, 256, 2}, {18, 15, 384, 6}}) {
-    const WinogradRow row{.in = {1, height, width, channels}, .out_channels = 24 * groups, .groups = groups};
+  for (const auto& [height, width, channels, out_channels, groups] : {std::array<Index, 5>{18, 18, 128, 24, 1},
+                                                                      {25, 22, 128, 24, 1},
+                                                                      {25, 22, 128, 96, 1},
+                                                                      {16, 16, 256, 48, 2},
+                                                                      {18, 15, 384, 144, 6},
+                                                                      {18, 15, 200, 128, 2}}) {
+    const WinogradRow row{.in = {1, height, width, channels}, .out_channels = out_channels, .groups = groups};
     const WinogradWeights<T> weights(row, random);
     const Tensor<T> in = random.map<T>(row.in);
     for (Isa isa : test::supported_isas()) {
@@ -74,50 +81,73 @@ TYPED_TEST(WinogradOf, GivesTheSameBitsForEveryNumberOfThreads) {
   EXPECT_GT(others, 0);
 }
 
+// The first case by the definition, the second by inner products, the NaN in the last portion of terms.
 TYPED_TEST(WinogradOf, SpreadsNaNOnlyToTilesThatSeeIt) {
   using T = TypeParam;
   test::Random random(4);
-  const WinogradRow row{{.batch = 1, .height = 10, .width = 13, .channels = 9}, 19};
-  const WinogradWeights<T> weights(row, random);
-  Tensor<T> in = random.map<T>(row.in);
-  in(0, 2, 9, 5) = std::numeric_limits<T>::quiet_NaN();
   ThreadPool pool(1);
-  for (ConvolutionMethod method : winograd_methods) {
-    const Index tile = tile_of(method);
-    const Index stride = stride_of(method);
-    const Index side = (tile - 1) * stride + 3;
-    for (Isa isa : test::supported_isas()) {
-      const Tensor<T> out = run_winograd<T>(in, weights.pack(row, method, isa), {}, pool);
-      for (Index y = 0; y < out.shape().height; ++y) {
-        for (Index x = 0; x < out.shape().width; ++x) {
-          const Index top = y / tile * tile * stride - 1,
-                      left = x / tile * tile * stride - 1;  // what its tile sees first
-          const bool sees = top <= 2 && 2 < top + side && left <= 9 && 9 < left + side;
-          if (std::abs(y * stride - 2) <= 1 && std::abs(x * stride - 9) <= 1) {
-            ASSERT_TRUE(std::isnan(out(0, y, x, 18)))
-                << to_string(isa) << ", " << to_string(method) << ": " << y << ", " << x;
-          }
-          if (!sees) {
-            ASSERT_TRUE(std::isfinite(out(0, y, x, 0)))
-                << to_string(isa) << ", " << to_string(method) << ": " << y << ", " << x;
+  for (const auto& [channels, out_channels] : {std::pair<Index, Index>{9, 19}, {150, 64}}) {
+    const WinogradRow row{{.batch = 1, .height = 10, .width = 13, .channels = channels}, out_channels};
+    const WinogradWeights<T> weights(row, random);
+    Tensor<T> in = random.map<T>(row.in);
+    in(0, 2, 9, channels - 4) = std::numeric_limits<T>::quiet_NaN();
+    for (ConvolutionMethod method : winograd_methods) {
+      const Index tile = tile_of(method);
+      const Index stride = stride_of(method);
+      const Index side = (tile - 1) * stride + 3;
+      for (Isa isa : test::supported_isas()) {
+        const Tensor<T> out = run_winograd<T>(in, weights.pack(row, method, isa), {}, pool);
+        for (Index y = 0; y < out.shape().height; ++y) {
+          for (Index x = 0; x < out.shape().width; ++x) {
+            SCOPED_TRACE(concatenate(to_string(isa), ", ", to_string(method), ", ", channels, ": ", y, ", ", x));
+            const Index top = y / tile * tile * stride - 1,
+                        left = x / tile * tile * stride - 1;  // what its tile sees first
+            const bool sees = top <= 2 && 2 < top + side && left <= 9 && 9 < left + side;
+            const bool is_in_window = std::abs(y * stride - 2) <= 1 && std::abs(x * stride - 9) <= 1;
+            ASSERT_TRUE(!is_in_window || std::isnan(out(0, y, x, out_channels - 1)));
+            ASSERT_TRUE(sees || std::isfinite(out(0, y, x, 0)));
           }
         }
       }
     }
   }
 }
+
+// Where products of float do; not where sums are to be in shorter portions.
+TEST(Winograd, TakesInnerProductsForTilesOf2x2) {
+  const std::vector<float> weight(128 * 128 * 9);
+  const auto method = [&](ConvolutionMethod of, Index channels, Index out_channels, Index groups, Isa isa) {
+    const Window window{.kernel = 3, .stride = stride_of(of)};
+    return pack_winograd<float>(weight.data(), nullptr, channels, out_channels, window, groups, of, isa).method;
+  };
+  using enum ConvolutionMethod;
+  for (Isa isa : test::supported_isas()) {
+    const MatmulMethod expected = isa == Isa::zen4 ? MatmulMethod::inner_products : MatmulMethod::definition;
+    EXPECT_EQ(method(winograd_2x2, 128, 64, 1, isa), expected) << to_string(isa);
+    EXPECT_EQ(method(winograd_2x2_stride_2, 64, 128, 1, isa), expected) << to_string(isa);
+    EXPECT_EQ(method(winograd_2x2, 128, 128, 2, isa), MatmulMethod::definition) << to_string(isa) << ", too few";
+    EXPECT_EQ(method(winograd_2x2, 128, 48, 1, isa), MatmulMethod::definition) << to_string(isa) << ", no whole panels";
+    EXPECT_EQ(method(winograd_4x4, 128, 64, 1, isa), MatmulMethod::definition) << to_string(isa);
+    EXPECT_EQ(method(winograd_4x4_of_taps, 128, 64, 1, isa), MatmulMethod::definition) << to_string(isa);
+  }
+}
+
 TEST(Winograd, TransformsWholeBlocksOfTilesAtATime) {
   for (Isa isa : all_isas) {
     for (const auto& [tile, stride] : {std::pair<Index, Index>{2, 1}, {4, 1}, {2, 2}}) {
       for (Index channels : {1, 16, 128, 1000, 100000}) {
-        PackedWinograd<float> packed;
-        packed.isa = isa;
-        packed.tile = tile;
-        packed.window.stride = stride;
-        packed.in_channels = channels;
-        EXPECT_EQ(packed.tiles_in_cache() % (isa >= Isa::avx512 ? 14 : 6), 0) << channels;
-        EXPECT_GE(packed.tiles_in_cache(), 16) << channels;
-        EXPECT_LE(packed.tiles_in_cache(), winograd_most_tiles) << channels;
+        for (MatmulMethod method : {MatmulMethod::definition, MatmulMethod::inner_products}) {
+          PackedWinograd<float> packed;
+          packed.isa = isa;
+          packed.tile = tile;
+          packed.method = method;
+          packed.window.stride = stride;
+          packed.in_channels = channels;
+          const Index block = method == MatmulMethod::inner_products ? 10 : isa >= Isa::avx512 ? 14 : 6;
+          EXPECT_EQ(packed.tiles_in_cache() % block, 0) << channels;
+          EXPECT_GE(packed.tiles_in_cache(), 16) << channels;
+          EXPECT_LE(packed.tiles_in_cache(), winograd_most_tiles) << channels;
+        }
       }
     }
   }
@@ -156,27 +186,29 @@ TEST(Winograd, CutsTilesIntoPortionsOfBlocksAlike) {
   EXPECT_EQ(sizes({30, 14, 1}), (std::vector<Index>{14, 14, 2}));  // none alike
 }
 
-// Groups of several panels, the last of which has columns to spare, which are zeros.
+// Groups of several panels; in the first case the last of them has columns to spare, which are zeros.
 TYPED_TEST(WinogradOf, PacksTheSameWhoeverPacksWhichPanels) {
   using T = TypeParam;
   test::Random random(10);
-  const WinogradRow row{.in = {1, 8, 8, 10}, .out_channels = 142, .groups = 2};
-  const WinogradWeights<T> weights(row, random);
-  for (Isa isa : test::supported_isas()) {
-    for (ConvolutionMethod method : winograd_methods) {
-      SCOPED_TRACE(concatenate(to_string(isa), ", ", to_string(method)));
-      const PackedWinograd<T> expected = weights.pack(row, method, isa);
-      const Index width = matmul_panel_columns<T>(isa);
-      const Index spare = expected.group_panels() * width - expected.group_out();
-      ASSERT_GT(spare, 0);
-      const Index zeros = std::count(expected.weights.begin(), expected.weights.end(), T{0});
-      EXPECT_EQ(zeros, spare * row.groups * expected.panel_size() / width);
-      ThreadPool three(3);
-      test::InOrder only_last(4, {3});
-      for (Executor* pool : {static_cast<Executor*>(&three), static_cast<Executor*>(&only_last)}) {
-        const PackedWinograd<T> packed = weights.pack(row, method, isa, *pool);
-        EXPECT_EQ(packed.weights, expected.weights);
-        EXPECT_EQ(packed.bias, expected.bias);
+  for (const WinogradRow& row : {WinogradRow{.in = {1, 8, 8, 10}, .out_channels = 142, .groups = 2},
+                                 WinogradRow{.in = {1, 8, 8, 200}, .out_channels = 192, .groups = 2}}) {
+    const WinogradWeights<T> weights(row, random);
+    for (Isa isa : test::supported_isas()) {
+      for (ConvolutionMethod method : winograd_methods) {
+        SCOPED_TRACE(concatenate(to_string(isa), ", ", to_string(method), ": ", to_string(row)));
+        const PackedWinograd<T> expected = weights.pack(row, method, isa);
+        const Index width = matmul_panel_columns<T>(isa);
+        const Index spare = expected.group_panels() * width - expected.group_out();
+        ASSERT_EQ(spare > 0, row.out_channels == 142);
+        const Index zeros = std::count(expected.weights.begin(), expected.weights.end(), T{0});
+        EXPECT_EQ(zeros, spare * row.groups * expected.panel_size() / width);
+        ThreadPool three(3);
+        test::InOrder only_last(4, {3});
+        for (Executor* pool : {static_cast<Executor*>(&three), static_cast<Executor*>(&only_last)}) {
+          const PackedWinograd<T> packed = weights.pack(row, method, isa, *pool);
+          EXPECT_TRUE(packed.weights == expected.weights);
+          EXPECT_TRUE(packed.bias == expected.bias);
+        }
       }
     }
   }
@@ -203,15 +235,15 @@ TYPED_TEST(WinogradOf, PadsEachMapByTheSameRule) {
   test::Random random(13);
   ThreadPool pool(2);
   for (ConvolutionMethod method : winograd_methods) {
-    const WinogradRow row{.in = {1, 8, 8, 19}, .out_channels = 21};
+    const WinogradRow row{.in = {1, 8, 8, 99}, .out_channels = 64};
     const WinogradWeights<T> weights(row, random);
     const Window same{.kernel = 3, .stride = stride_of(method), .same = true};
     const auto pack = [&](const Window& window) {
-      return pack_winograd(weights.weight.data(), weights.bias.data(), 19, 21, window, 1, method, best_isa());
+      return pack_winograd(weights.weight.data(), weights.bias.data(), 99, 64, window, 1, method, best_isa());
     };
     const PackedWinograd<T> packed = pack(same);
     for (const auto& [height, width] : {std::pair<Index, Index>{8, 8}, {9, 8}, {8, 5}, {11, 7}}) {
-      const Tensor<T> in = random.map<T>({1, height, width, 19});
+      const Tensor<T> in = random.map<T>({1, height, width, 99});
       const Tensor<T> expected = run_winograd<T>(in, pack(padded_for(in.shape(), same)), {}, pool);
       EXPECT_TRUE(test::same_bits(run_winograd<T>(in, packed, {}, pool), expected))
           << to_string(method) << ": " << height << "x" << width;

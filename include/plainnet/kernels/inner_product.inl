@@ -106,6 +106,13 @@ inline void copy_portion(const T* x, Index terms, T* to) {
   copy_terms<T, 0>(x, terms, to);
 }
 
+/// Copies a row of `depth` elements, its portions `step` elements from each other.
+template <class T>
+inline void copy_row(const T* x, Index depth, T* to, Index step) {
+  for (Index k = 0; k < depth; k += inner_product_terms, to += step)
+    copy_portion<T>(x + k, depth - k < inner_product_terms ? depth - k : inner_product_terms, to);
+}
+
 /// Body of scale_panel(). Every row moves towards the begin, so that rows may be read where others were written.
 template <class T>
 inline void scale_panel(Index depth, T* panel, T* scales) {

@@ -146,11 +146,8 @@ struct InnerProductMethod {
       const Index some = left < inner_product_most_rows ? left : inner_product_most_rows;
       const T* row[inner_product_most_rows];
       rows.locate(isa, portion.begin + first, some, beside, row);
-      for (Index r = 0; r < some; ++r) {
-        T* copy = copies + (first + r) * stride;
-        for (Index k = 0; k < depth; k += inner_product_terms, copy += portion.size() * stride)
-          copy_portion<T>(row[r] + k, depth - k < inner_product_terms ? depth - k : inner_product_terms, copy);
-      }
+      for (Index r = 0; r < some; ++r)
+        copy_row<T>(row[r], depth, copies + (first + r) * stride, portion.size() * stride);
     }
   }
 

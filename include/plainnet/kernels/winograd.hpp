@@ -48,6 +48,11 @@
 // precision; in that of the inputs, as they are here, they have 1.01 times the error with m = 2, 1.03 with m = 4. A NaN
 // or an infinity reaches all outputs of the tiles that see it.
 //
+// With m = 2 the products are by inner_product.hpp where that is the faster: on numbers between −1 and 1 they have 1.1
+// in place of 1.0 times the definition's error, between 0 and 1 1.0 in place of 0.7, where sums of those signs are
+// larger than their terms' root mean square. With m = 4 they are not: sums would be in portions of 64. On Zen 4 with
+// one thread, poolformer_s12 takes 0.98 of the time, dm_nfnet_f0 0.98 to 0.99.
+//
 // Weights are transformed when they are packed, or in every run: then 4×4 tiles read from memory a quarter of that,
 // which a 16×16 map of dm_nfnet_f0 has too few pixels for. The transform is a fifth of such a layer's time: 85 cycles
 // for 36 vectors, since 36 rows of L2 are written by turns, which takes twice as long as one after the other. (One row
@@ -122,12 +127,14 @@ struct WinogradPortions {
 };
 
 /// The weights of a convolution, panel by panel: transformed, (group, panel, position, channel, column in panel), or
-/// its taps, (group, panel, channel, tap, column in panel), which every run transforms.
+/// its taps, (group, panel, channel, tap, column in panel), which every run transforms. For inner products, a position
+/// of a panel is as inner_product.hpp has it, behind what its columns are to be multiplied by.
 template <class T>
 struct PackedWinograd {
   Isa isa = Isa::baseline;
   Index tile = 2;  // outputs along each axis
   bool keeps_taps = false;
+  MatmulMethod method = MatmulMethod::definition;
   Index in_channels = 0;
   Index out_channels = 0;
   Index groups = 1;
@@ -139,6 +146,7 @@ struct PackedWinograd {
   /// Inputs that a tile sees along each axis, and as many products.
   Index side() const { return window.stride.height * (tile - 1) + 3; }
   Index positions() const { return side() * side(); }
+  bool is_by_inner_products() const { return method == MatmulMethod::inner_products; }
   /// Positions that differ in their weights.
   Index weight_positions() const { return (tile + 2) * (tile + 2); }
   Index group_in() const { return in_channels / groups; }
@@ -146,12 +154,24 @@ struct PackedWinograd {
   Index group_panels() const { return (group_out() + matmul_panel_columns<T>(isa) - 1) / matmul_panel_columns<T>(isa); }
   /// Elements of one position of a panel, or of one tap.
   Index slice() const { return group_in() * matmul_panel_columns<T>(isa); }
+  /// Elements before them: of inner products, scales and what belongs to portions.
+  Index before_slice() const {
+    return is_by_inner_products() ? (1 + inner_product_portions(group_in())) * matmul_panel_columns<T>(isa) : 0;
+  }
   /// Elements of a panel as it is kept.
-  Index panel_size() const { return checked_multiply(keeps_taps ? 9 : weight_positions(), slice()); }
+  Index panel_size() const {
+    return checked_multiply(keeps_taps ? 9 : weight_positions(), checked_add(before_slice(), slice()));
+  }
   /// Elements from position to position of a panel that is multiplied.
-  Index position_stride() const { return keeps_taps ? checked_add(slice(), winograd_gap<T>) : slice(); }
+  Index position_stride() const { return checked_add(keeps_taps ? winograd_gap<T> : before_slice(), slice()); }
   /// Channels of a transformed tile in memory: whole vectors.
   Index input_row() const { return (group_in() + lanes_of<T>(isa) - 1) / lanes_of<T>(isa) * lanes_of<T>(isa); }
+  /// Elements of a position of a tile that is multiplied.
+  Index product_row() const {
+    return is_by_inner_products() ? inner_product_portions(group_in()) * inner_product_stride<T> : input_row();
+  }
+  /// Tiles in a register block, at most.
+  Index block_rows() const { return is_by_inner_products() ? inner_product_most_rows : matmul_block_rows(isa); }
 
   /// Tiles that are transformed at a time: whole register blocks, as many as L2 has room for, since all weights of a
   /// group pass once for each such portion; but at least 16, of which weights are the larger part (14×14 maps of 256
@@ -159,22 +179,21 @@ struct PackedWinograd {
   /// times as many (dm_nfnet_f0, 8 pictures: 0.97 of the time).
   Index tiles_in_cache() const {
     const Index bytes = keeps_taps ? 3 << 19 : 3 << 17;
-    const Index rows = matmul_block_rows(isa);
-    const Index each = positions() * (input_row() + matmul_panel_columns<T>(isa)) * static_cast<Index>(sizeof(T));
-    return (std::clamp<Index>(bytes / each, 16, winograd_most_tiles) + rows - 1) / rows * rows;
+    const Index rows = block_rows();
+    const Index each = positions() * (product_row() + matmul_panel_columns<T>(isa)) * static_cast<Index>(sizeof(T));
+    return (std::clamp<Index>(bytes / each, 16, winograd_most_tiles / rows * rows) + rows - 1) / rows * rows;
   }
   /// Tiles that cover the maps of a batch.
   Index group_tiles(const Shape& out) const {
     return out.batch * ((out.height + tile - 1) / tile) * ((out.width + tile - 1) / tile);
   }
-  WinogradPortions portions(Index tiles) const {
-    const Index rows = matmul_block_rows(isa);
-    return {tiles, rows, tiles_in_cache() / rows};
-  }
-  /// Elements of scratch memory for transformed tiles, for the sums of a panel, and in all, for each thread.
-  Index input_scratch() const { return positions() * (tiles_in_cache() * input_row() + winograd_gap<T>); }
+  WinogradPortions portions(Index tiles) const { return {tiles, block_rows(), tiles_in_cache() / block_rows()}; }
+  /// Elements of scratch memory for transformed tiles; for the sums of a panel, where before them a tile lies on its
+  /// way to copies; and in all, for each thread.
+  Index input_scratch() const { return positions() * (tiles_in_cache() * product_row() + winograd_gap<T>); }
   Index sum_scratch() const {
-    return positions() * ((tiles_in_cache() + matmul_most_rows) * matmul_panel_columns<T>(isa) + winograd_gap<T>);
+    const Index sums = (tiles_in_cache() + matmul_most_rows) * matmul_panel_columns<T>(isa);
+    return positions() * (std::max(sums, is_by_inner_products() ? input_row() : 0) + winograd_gap<T>);
   }
   Index scratch() const {
     const Index weights_too = keeps_taps ? checked_multiply(weight_positions(), position_stride()) : 0;
@@ -210,6 +229,7 @@ PackedWinograd<T> pack_winograd(const T* weight, const T* bias, Index in_channel
   PackedWinograd<T> packed{.isa = isa,
                            .tile = is_4x4 ? 4 : 2,
                            .keeps_taps = method == ConvolutionMethod::winograd_4x4_of_taps,
+                           .method = MatmulMethod::definition,
                            .in_channels = in_channels,
                            .out_channels = out_channels,
                            .groups = groups,
@@ -217,6 +237,8 @@ PackedWinograd<T> pack_winograd(const T* weight, const T* bias, Index in_channel
                            .weights = {},
                            .bias = {},
                            .zeros = {}};
+  // Sums of 4×4 tiles are in shorter portions than inner products have.
+  if (!is_4x4) packed.method = matmul_method<T>(isa, packed.group_in(), packed.group_out());
   const Index width = matmul_panel_columns<T>(isa);
   const Index panels = packed.group_panels();
   const Index group_in = packed.group_in();
@@ -236,8 +258,11 @@ PackedWinograd<T> pack_winograd(const T* weight, const T* bias, Index in_channel
       if (count < width) std::fill_n(taps, taps_size, T{0});
       const T* const filters = weight + (i / panels * packed.group_out() + first) * group_in * 9;
       transpose(isa, filters, group_in * 9, count, group_in * 9, taps, width);
-      if (!packed.keeps_taps)
-        transform_winograd_panel(isa, packed.side(), taps, group_in, panel, packed.position_stride());
+      if (packed.keeps_taps) continue;
+      const Index stride = packed.position_stride();
+      transform_winograd_panel(isa, packed.side(), taps, group_in, panel + packed.before_slice(), stride);
+      for (Index k = 0; packed.is_by_inner_products() && k < packed.weight_positions(); ++k)
+        scale_panel<T>(isa, group_in, panel + k * stride + width, panel + k * stride);
     }
   });
   return packed;

@@ -34,12 +34,12 @@ struct WinogradPortion {
   TensorView<T> out;
   Index group;
   Range tiles;
-  T* inputs;       // (position, tile, channel), every position on cache lines of its own
-  T* sums;         // (position, tile, column of a panel), likewise
+  T* inputs;       // (position, tile, channel), every position on cache lines of its own; copies for inner products
+  T* sums;         // (position, tile, column of a panel), likewise; before that, a tile on its way to copies
   T* transformed;  // (position, channel, column of a panel), likewise; where weights are taps
 
   Index input_row() const { return packed.input_row(); }
-  Index input_stride() const { return tiles.size() * input_row() + winograd_gap<T>; }
+  Index input_stride() const { return tiles.size() * packed.product_row() + winograd_gap<T>; }
   Index sum_stride() const { return (tiles.size() + MatmulBlock<T>::rows) * columns + winograd_gap<T>; }
 
   /// The pixels that a tile sees; zeros outside the map.
@@ -61,13 +61,20 @@ struct WinogradPortion {
 
   void transform_inputs() const {
     const T* pixels[positions];
-    T* to = inputs;
+    const bool is_copied = packed.is_by_inner_products();
+    const Index stride = is_copied ? input_row() + winograd_gap<T> : input_stride();
     TilePlace place = TilePlace::of(tiles.begin, out.shape(), tile);
-    for (Index i = tiles.begin; i < tiles.end; ++i, place.move_on(out.shape(), tile), to += input_row()) {
+    for (Index i = 0; i < tiles.size(); ++i, place.move_on(out.shape(), tile)) {
+      T* const to = is_copied ? sums : inputs + i * input_row();
       locate(place, pixels);
       for (Index c = 0; c < packed.group_in(); c += lanes) {
         const Index part = packed.group_in() - c < lanes ? packed.group_in() - c : lanes;
-        transform_input<T, side>(pixels, c, part, to + c, input_stride());
+        transform_input<T, side>(pixels, c, part, to + c, stride);
+      }
+      for (Index position = 0; is_copied && position < positions; ++position) {
+        copy_row<T>(sums + position * stride, packed.group_in(),
+                    inputs + position * input_stride() + i * inner_product_stride<T>,
+                    tiles.size() * inner_product_stride<T>);
       }
     }
   }
@@ -100,7 +107,28 @@ struct WinogradPortion {
   }
 
   /// One product a position.
-  void multiply_panel(const T* const* rows, Index panel) const {
+  void multiply_panel(Index panel) const {
+    if (packed.is_by_inner_products()) {
+      multiply_by_inner_products(panel);
+    } else {
+      multiply_by_definition(panel);
+    }
+  }
+
+  void multiply_by_inner_products(Index panel) const {
+    for (Index position = 0; position < positions; ++position) {
+      const T* const scales = kept_weights(panel) + weights_at(position) * packed.position_stride();
+      T* const product = sums + position * sum_stride();
+      InnerProductMethod<T>::multiply_panel(inputs + position * input_stride(), tiles.size(), packed.group_in(),
+                                            scales + columns, later_weights(panel, position), product);
+      for (Index i = 0; i < tiles.size() * columns; i += lanes)
+        Simd<T>::store(product + i, Simd<T>::mul(Simd<T>::load(scales + i % columns), Simd<T>::load(product + i)));
+    }
+  }
+
+  void multiply_by_definition(Index panel) const {
+    const T* rows[winograd_most_tiles + MatmulBlock<T>::rows];  // those that a block has too many lie behind
+    for (Index i = 0; i < tiles.size() + MatmulBlock<T>::rows; ++i) rows[i] = inputs + i * input_row();
     const Epilogue<T> none;
     const T* const weights = weights_of(panel);
     const Index blocks = block_count<T>(tiles.size());
@@ -186,13 +214,9 @@ struct WinogradPortion {
   /// Panels `some` of the group.
   void run(Range some, const Epilogue<T>& epilogue) const {
     transform_inputs();
-    const T* rows[winograd_most_tiles + MatmulBlock<T>::rows];  // those that a block has too many lie behind
-    for (Index i = 0; i < tiles.size() + MatmulBlock<T>::rows; ++i) {
-      rows[i] = inputs + i * input_row();
-    }
     for (Index panel = some.begin; panel < some.end; ++panel) {
       const Index global = group * packed.group_panels() + panel;
-      multiply_panel(rows, global);
+      multiply_panel(global);
       const Index first = panel * columns;
       const Index left = packed.group_out() - first;
       transform_sums(packed.bias.data() + global * columns, group * packed.group_out() + first,
