@@ -72,20 +72,21 @@ inline void copy_terms(const T* x, Index count, T* to) {
   using V = typename S::Vector;
   const Index terms = known ? known : count;
   const Index pairs = terms / 3;
-  V squares = S::broadcast(T{0}), products = squares;
+  V squares[2] = {S::broadcast(T{0}), S::broadcast(T{0})}, products = squares[0];
 #pragma GCC unroll 4
   for (Index k = 0; k < terms; k += S::lanes) {
     const V some = load_part<T>(x + k, terms - k < S::lanes ? terms - k : S::lanes);
-    squares = S::fma(some, some, squares);
+    squares[k / S::lanes % 2] = S::fma(some, some, squares[k / S::lanes % 2]);
   }
 #pragma GCC unroll 4
   for (Index k = 0; k < pairs; k += S::lanes) {
     const Index some = pairs - k < S::lanes ? pairs - k : S::lanes;
     products = S::fma(load_part<T>(x + k, some), load_part<T>(x + pairs + k, some), products);
   }
-  PowerOfTwo<T> power = scale_for_squares(sum_of_lanes<T>(squares));
-  T xi = power.value * power.value * sum_of_lanes<T>(products);
-  if (power.inverse == 0) {
+  const auto sums = sums_of_lanes<T>(S::add(squares[0], squares[1]), products);
+  PowerOfTwo<T> power = scale_for_squares<T>(sums[0]);
+  T xi = power.value * power.value * sums[1];
+  if (__builtin_expect(power.inverse == 0, 0)) {
     power = scale_for_largest(x, terms);
     xi = 0;
     for (Index k = 0; k < pairs; ++k) xi += power.value * x[k] * (power.value * x[pairs + k]);

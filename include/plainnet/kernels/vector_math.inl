@@ -45,16 +45,38 @@ inline auto piece_of(typename Simd<T>::Vector x) {
   }
 }
 
-/// The sum of the lanes: of those a 16-byte vector apart first.
+/// 16 bytes of sums of the lanes that are a multiple of 16 bytes apart.
+template <class T>
+inline auto sum_of_pieces(typename Simd<T>::Vector x) {
+  if constexpr (sizeof(x) == 64) {
+    return (piece_of<T, 0>(x) + piece_of<T, 2>(x)) + (piece_of<T, 1>(x) + piece_of<T, 3>(x));
+  } else if constexpr (sizeof(x) == 32) {
+    return piece_of<T, 0>(x) + piece_of<T, 1>(x);
+  } else {
+    return piece_of<T, 0>(x);
+  }
+}
+
 template <class T>
 inline T sum_of_lanes(typename Simd<T>::Vector x) {
-  auto sum = piece_of<T, 0>(x);
-  if constexpr (sizeof(x) >= 32) sum += piece_of<T, 1>(x);
-  if constexpr (sizeof(x) == 64) sum = sum + piece_of<T, 2>(x) + piece_of<T, 3>(x);
+  const auto sum = sum_of_pieces<T>(x);
   if constexpr (sizeof(T) == 4) {
     return (sum[0] + sum[2]) + (sum[1] + sum[3]);
   } else {
     return sum[0] + sum[1];
+  }
+}
+
+/// The sums of the lanes of two vectors, as sum_of_lanes() has them, in the first two lanes.
+template <class T>
+inline auto sums_of_lanes(typename Simd<T>::Vector x, typename Simd<T>::Vector y) {
+  const auto a = sum_of_pieces<T>(x);
+  const auto b = sum_of_pieces<T>(y);
+  if constexpr (sizeof(T) == 4) {
+    const auto halves = __builtin_shufflevector(a, b, 0, 4, 1, 5) + __builtin_shufflevector(a, b, 2, 6, 3, 7);
+    return halves + __builtin_shufflevector(halves, halves, 2, 3, 0, 1);
+  } else {
+    return __builtin_shufflevector(a, b, 0, 2) + __builtin_shufflevector(a, b, 1, 3);
   }
 }
 
