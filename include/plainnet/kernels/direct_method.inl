@@ -100,8 +100,8 @@ inline void space_out(const T** list, Index count, Index depth, T* copies) {
   }
 }
 
-/// How a thread multiplies: portions of rows, located, one after the other, each by panels. StrassenMethod has the same
-/// members and multiplies by pairs of panels.
+/// How a thread multiplies: portions of rows, located, one after the other, each by panels. InnerProductMethod has the
+/// same members.
 template <class T>
 struct DirectMethod {
   /// Rows that are located at a time where there are `count`.
