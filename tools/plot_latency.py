@@ -186,7 +186,7 @@ def draw_shares(drawing, families, peers, colours):
     largest = max(model["share_of_peak"] for _, model in models)
     x = Axis(0, max(100, 100 * largest + 2), NAMES, WIDTH - 40)
     drawing.text(NAMES, top - 22, "share of the machine's peak, %")
-    for share in range(0, 101, 20):
+    for share in range(0, max(100, math.floor(100 * largest)) + 1, 20):
         drawing.line([(x(share), top), (x(share), end)], "#ddd")
         drawing.text(x(share), top - 6, f"{share}", "middle", size=11)
     for i, (name, model) in enumerate(models):
