@@ -50,8 +50,10 @@
 //
 // With m = 2 the products are by inner_product.hpp where that is the faster: on numbers between −1 and 1 they have 1.1
 // in place of 1.0 times the definition's error, between 0 and 1 1.0 in place of 0.7, where sums of those signs are
-// larger than their terms' root mean square. With m = 4 they are not: sums would be in portions of 64. On Zen 4 with
-// one thread, poolformer_s12 takes 0.98 of the time, dm_nfnet_f0 0.98 to 0.99.
+// larger than their terms' root mean square. The bound above is of sums by the definition: random tiles keep it by
+// inner products too, but channels of unlike size need not, whose error is relative to root mean squares. With m = 4
+// products are by the definition: sums would be in portions of 64. On Zen 4 with one thread, poolformer_s12 takes 0.98
+// of the time, dm_nfnet_f0 0.98 to 0.99.
 //
 // Weights are transformed when they are packed, or in every run: then 4×4 tiles read from memory a quarter of that,
 // which a 16×16 map of dm_nfnet_f0 has too few pixels for. The transform is a fifth of such a layer's time: 85 cycles
@@ -83,7 +85,7 @@ inline constexpr Index winograd_tile = (side - 3) / winograd_stride<side> + 1;
 /// F(2×2) up to 2 %, beside 128 (Zen 4).
 inline constexpr Index winograd_terms_in_portion(Index tile) { return tile == 2 ? 64 : 32; }
 
-/// Tiles that are transformed at a time, at most; whole blocks of 6 and of 14.
+/// Tiles that are transformed at a time, at most; whole blocks of 6 and of 14 (of 10: 80).
 inline constexpr Index winograd_most_tiles = 84;
 
 /// Elements between the rows of two positions: one cache line, since without it the positions of a tile would fall into
