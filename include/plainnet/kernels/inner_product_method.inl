@@ -125,6 +125,42 @@ inline AddInnerProducts<T> inner_products_of(Index height) {
   return add_inner_products<T, most>;
 }
 
+/// Products by a panel: of each row the largest of scale · product + bias, for as many products as are pooled.
+template <class T>
+struct ScaledProducts {
+  using S = Simd<T>;
+
+  const T* products;  // (rows · pool, column)
+  const T* scales;    // (column)
+  const T* bias;      // (column) or null
+  Index pool;
+
+  /// With scales and bias in registers.
+  struct Columns {
+    typename S::Vector scale[2], bias[2];
+    const T* products;
+    Index pool;
+
+    typename S::Vector operator()(Index r, Index v) const {
+      const T* product = products + r * pool * 2 * S::lanes + v * S::lanes;
+      typename S::Vector largest = S::fma(scale[v], S::load(product), bias[v]);
+      for (Index i = 1; i < pool; ++i) {
+        product += 2 * S::lanes;
+        largest = S::larger(largest, S::fma(scale[v], S::load(product), bias[v]));
+      }
+      return largest;
+    }
+  };
+
+  Columns columns() const {
+    const typename S::Vector none = S::broadcast(T{0});
+    return {{S::load(scales), S::load(scales + S::lanes)},
+            {bias ? S::load(bias) : none, bias ? S::load(bias + S::lanes) : none},
+            products,
+            pool};
+  }
+};
+
 /// How a thread multiplies by inner products; DirectMethod has the same members.
 template <class T>
 struct InnerProductMethod {
@@ -203,31 +239,9 @@ struct InnerProductMethod {
     for (Index r = 0; r < rows; r += step, products += step * columns) {
       const Index some = (step < rows - r ? step : rows - r) / pool;
       for (Index i = 0; i < count; ++i, result.move_right(columns))
-        finish_rows(products + i * size, scales + i * columns, some, result);
+        finish_block<T>(ScaledProducts<T>{products + i * size, scales + i * columns, result.bias, pool}, some, result);
       result.move_right(-count * columns);
       result.move_down(some);
     }
-  }
-
-  /// `count` rows of the result, a block's at most: of each the largest of scale · product + bias, for as many products
-  /// as are pooled.
-  static void finish_rows(const T* products, const T* scales, Index count, const BlockResult<T>& result) {
-    using S = Simd<T>;
-    using V = typename S::Vector;
-    using Block = MatmulBlock<T>;
-    V block[Block::rows * Block::vectors];
-    for (Index v = 0; v < Block::vectors; ++v) {
-      const V scale = S::load(scales + v * S::lanes);
-      const V bias = result.bias ? S::load(result.bias + v * S::lanes) : S::broadcast(T{0});
-      const T* product = products + v * S::lanes;
-      for (Index r = 0; r < count; ++r) {
-        V largest = S::fma(scale, S::load(product), bias);
-        product += columns;
-        for (Index i = 1; i < result.epilogue->pool; ++i, product += columns)
-          largest = S::larger(largest, S::fma(scale, S::load(product), bias));
-        block[r * Block::vectors + v] = largest;
-      }
-    }
-    finish_block<T>(block, count, result);
   }
 };

@@ -48,29 +48,48 @@ struct BlockResult {
   }
 };
 
-/// The sums of a block, with the bias, become its result.
-template <class T>
-inline void finish_block(typename Simd<T>::Vector* sums, Index rows, const BlockResult<T>& result) {
-  using S = Simd<T>;
-  using V = typename S::Vector;
-  constexpr Index vectors = MatmulBlock<T>::vectors;
-  if (result.epilogue->activation != Activation::none)
-    activate<T>(sums, rows * vectors, result.epilogue->activation, result.epilogue->slope);
-  T* out = result.out;
-  const T* residual = result.residual;
-  for (Index r = 0; r < rows; ++r, out += result.stride) {
+/// `rows` rows of values become a block's result. `Values` gives, by its columns(), what has the vectors of a row.
+template <class T, class Values>
+struct FinishBlock {
+  const Values& values;
+  Index rows;
+  const BlockResult<T>& result;
+
+  template <Activation activation>
+  __attribute__((noinline)) void run() const {
+    using S = Simd<T>;
+    const auto value = values.columns();
+    const T slope = result.epilogue->slope;
+    T* out = result.out;
+    const T* residual = result.residual;
+    for (Index r = 0; r < rows; ++r, out += result.stride) {
 #pragma GCC unroll 2
-    for (Index v = 0; v < vectors; ++v) {
-      V x = sums[r * vectors + v];
-      if (residual) {
-        const V term = S::load(residual + v * S::lanes);
-        x = result.residual_scale ? S::fma(S::load(result.residual_scale + v * S::lanes), term, x) : S::add(term, x);
+      for (Index v = 0; v < MatmulBlock<T>::vectors; ++v) {
+        typename S::Vector x = activated<T, activation>(value(r, v), slope);
+        if (residual) {
+          const typename S::Vector term = S::load(residual + v * S::lanes);
+          x = result.residual_scale ? S::fma(S::load(result.residual_scale + v * S::lanes), term, x) : S::add(term, x);
+        }
+        S::store(out + v * S::lanes, x);
       }
-      S::store(out + v * S::lanes, x);
+      if (residual) residual += result.residual_stride;
     }
-    if (residual) residual += result.residual_stride;
   }
+};
+
+template <class T, class Values>
+inline void finish_block(const Values& values, Index rows, const BlockResult<T>& result) {
+  run_with(result.epilogue->activation, FinishBlock<T, Values>{values, rows, result});
 }
+
+/// The sums of a block, with the bias.
+template <class T>
+struct BlockSums {
+  const typename Simd<T>::Vector* sums;
+
+  const BlockSums& columns() const { return *this; }
+  typename Simd<T>::Vector operator()(Index r, Index v) const { return sums[r * MatmulBlock<T>::vectors + v]; }
+};
 
 /// What a block asks for while it is computed, `step` bytes with every term, so that it waits in L2 when its turn
 /// comes: a part of the next panel. Weights in memory are too far for the few lines that the processor itself looks
@@ -212,7 +231,7 @@ __attribute__((noinline)) void multiply_block(const Left& left, const T* b, cons
 #pragma GCC unroll 2
       for (Index v = 0; v < vectors; ++v) total[r * vectors + v] = sum[r][v];
     }
-    if (is_last) return finish_block<T>(total, rows, result);
+    if (is_last) return finish_block<T>(BlockSums<T>{total}, rows, result);
     b += (end - begin) * MatmulBlock<T>::columns;
     begin = end;
   }

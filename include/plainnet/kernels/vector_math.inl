@@ -173,36 +173,58 @@ inline typename Simd<T>::Vector gelu(typename Simd<T>::Vector x) {
   }
 }
 
-/// Every vector x becomes act(x). The choice is made once for all of them, so not in the loops of the callers.
-template <class T>
-__attribute__((noinline)) inline void activate(typename Simd<T>::Vector* values, Index count, Activation activation,
-                                               T slope) {
+/// act(x) of an activation that is known when it is compiled.
+template <class T, Activation activation>
+inline typename Simd<T>::Vector activated(typename Simd<T>::Vector x, T slope) {
   using S = Simd<T>;
-  switch (activation) {
-    case Activation::none: break;
-    case Activation::relu:
-      for (Index i = 0; i < count; ++i) values[i] = S::relu(values[i]);
-      break;
-    case Activation::leaky_relu:
-      for (Index i = 0; i < count; ++i) {
-        // Without a comparison: relu(x) − slope · relu(−x), of which one term is zero.
-        const typename S::Vector negative = S::relu(S::mul(values[i], S::broadcast(T{-1})));
-        values[i] = S::fma(S::broadcast(-slope), negative, S::relu(values[i]));
-      }
-      break;
-    case Activation::gelu:
-      for (Index i = 0; i < count; ++i) values[i] = gelu<T>(values[i]);
-      break;
-    case Activation::squared_relu:
-      for (Index i = 0; i < count; ++i) values[i] = S::mul(S::relu(values[i]), S::relu(values[i]));
-      break;
-    case Activation::sigmoid:
-      for (Index i = 0; i < count; ++i) values[i] = sigmoid<T>(values[i]);
-      break;
-    case Activation::silu:
-      for (Index i = 0; i < count; ++i) values[i] = S::mul(values[i], sigmoid<T>(values[i]));
-      break;
+  if constexpr (activation == Activation::relu) {
+    return S::relu(x);
+  } else if constexpr (activation == Activation::leaky_relu) {
+    // Without a comparison: relu(x) − slope · relu(−x), of which one term is zero.
+    return S::fma(S::broadcast(-slope), S::relu(S::mul(x, S::broadcast(T{-1}))), S::relu(x));
+  } else if constexpr (activation == Activation::gelu) {
+    return gelu<T>(x);
+  } else if constexpr (activation == Activation::squared_relu) {
+    return S::mul(S::relu(x), S::relu(x));
+  } else if constexpr (activation == Activation::sigmoid) {
+    return sigmoid<T>(x);
+  } else if constexpr (activation == Activation::silu) {
+    return S::mul(x, sigmoid<T>(x));
+  } else {
+    return x;
   }
+}
+
+/// work.run<activation>(): the choice is made once for many vectors, not in their loop.
+template <class Work>
+inline void run_with(Activation activation, const Work& work) {
+  switch (activation) {
+    case Activation::none: return work.template run<Activation::none>();
+    case Activation::relu: return work.template run<Activation::relu>();
+    case Activation::leaky_relu: return work.template run<Activation::leaky_relu>();
+    case Activation::gelu: return work.template run<Activation::gelu>();
+    case Activation::squared_relu: return work.template run<Activation::squared_relu>();
+    case Activation::sigmoid: return work.template run<Activation::sigmoid>();
+    case Activation::silu: return work.template run<Activation::silu>();
+  }
+}
+
+/// Vectors that become act(x) in place.
+template <class T>
+struct ActivateInPlace {
+  typename Simd<T>::Vector* values;
+  Index count;
+  T slope;
+
+  template <Activation activation>
+  __attribute__((noinline)) void run() const {
+    for (Index i = 0; i < count; ++i) values[i] = activated<T, activation>(values[i], slope);
+  }
+};
+
+template <class T>
+inline void activate(typename Simd<T>::Vector* values, Index count, Activation activation, T slope) {
+  run_with(activation, ActivateInPlace<T>{values, count, slope});
 }
 
 template <class T>
