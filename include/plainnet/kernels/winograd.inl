@@ -1,25 +1,5 @@
 // Body of winograd.hpp, compiled once for every instruction set (for_each_isa.hpp): tiles, their products, outputs.
 
-/// Where a tile's first output is; from tile to tile without a division.
-struct TilePlace {
-  Index n, y, x;
-
-  static TilePlace of(Index i, const Shape& out, Index tile) {
-    const Index across = (out.width + tile - 1) / tile;
-    const Index down = (out.height + tile - 1) / tile;
-    return {i / (across * down), i / across % down * tile, i % across * tile};
-  }
-  void move_on(const Shape& out, Index tile) {
-    x += tile;
-    if (x < out.width) return;
-    x = 0;
-    y += tile;
-    if (y < out.height) return;
-    y = 0;
-    ++n;
-  }
-};
-
 /// Tiles `tiles` of one group, few enough for the caches.
 template <class T, Index side>
 struct WinogradPortion {
