@@ -1,38 +1,36 @@
 // Body of depthwise.hpp, compiled once for every instruction set (for_each_isa.hpp).
 
-/// Outputs that are computed together: two rows of so many columns or a few less. A multiply-add takes four cycles and
-/// two begin in each, so eight sums must not wait for each other; and every input is used for both rows, since an input
-/// read for each multiply-add is all that the two load ports can do.
-template <class T>
-inline constexpr Index depthwise_most_columns = Simd<T>::lanes * sizeof(T) == 64 ? 7 : 5;
-
-/// Whether the inputs in a row that the outputs see stay in registers while a row of taps goes over them: of 7 taps, 13
-/// inputs, with the sums 27 of AVX-512's 32 registers. Else they are read from L1 for every tap.
-template <class T>
-inline constexpr bool depthwise_keeps_inputs = Simd<T>::lanes * sizeof(T) == 64;
+/// Outputs of a row that are computed together, or down to three less: sums that do not wait for each other, of which a
+/// multiply-add takes four cycles and one of AVX-512 or two begin in each.
+inline constexpr Index depthwise_most_columns = 7;
 
 /// The rows that two rows of windows see, of one vector of channels and some columns: activated, a vector behind the
-/// other, with the zeros left and right of the map, in L1. So a pixel is fetched and activated once for all the taps it
-/// meets, borders need no code of their own, and the result may be written over the map. Row y of the map lies in slot
-/// y % (side + 1).
-template <class T>
+/// other, with the zeros left and right of the map, in L1, and a row of zeros. So a pixel is fetched and activated once
+/// for all the taps it meets, borders need no code of their own, and the result may be written over the map.
+template <class T, Index known_side>
 struct DepthwiseRing {
   alignas(64) T rows[depthwise_ring_vectors * Simd<T>::lanes];
 
   Index side;
+  Index height;      // of the map
   Index row_length;  // vectors
   Index columns;     // of outputs
 
-  /// As many columns as fit, `width` at the most. A row is a little longer than its columns need, since outputs are
-  /// computed by the handful.
-  DepthwiseRing(Index reach, Index width) : side(2 * reach + 1) {
-    constexpr Index handful = depthwise_most_columns<T>;
+  /// As many columns as fit, `width` at the most. A row is as long as the smallest block needs at least.
+  DepthwiseRing(Index reach, Index height_, Index width) : side(2 * reach + 1), height(height_) {
+    constexpr Index most_in_block = depthwise_most_columns, least_in_block = most_in_block - 3;
     const Index most = depthwise_most_width(reach);
-    columns = width <= most ? width : most / handful * handful;
-    row_length = columns + 2 * reach + handful - 1;
+    columns = width <= most ? width : most / most_in_block * most_in_block;
+    row_length = (columns < least_in_block ? least_in_block : columns) + 2 * reach;
+    for (Index i = 0; i < row_length * Simd<T>::lanes; ++i) rows[i] = 0;
   }
 
-  T* row(Index y) { return rows + y % (side + 1) * row_length * Simd<T>::lanes; }
+  /// Where row y of the map lies; a row of zeros if it is outside.
+  T* row(Index y) {
+    const Index slots = (known_side > 0 ? known_side : side) + 1;
+    const Index slot = y >= 0 && y < height ? 1 + y % slots : 0;
+    return rows + slot * row_length * Simd<T>::lanes;
+  }
 };
 
 /// One row of one vector of channels into the ring, from column `first` − reach of the map on. `part` channels are
@@ -58,38 +56,47 @@ inline void load_depthwise_row(const T* pixels, Index first, Index width, Index 
   for (; i < length; ++i) S::store(to + i * S::lanes, S::broadcast(T{0}));
 }
 
-/// sum[o][p] += Σ_kx taps(−o, kx) · in[p + kx]: a row of inputs meets the row before of the taps in the next row of
-/// outputs. `known_side` is 0 where the side is known at run time only.
-template <class T, Index known_side, Index outputs, Index columns>
-inline void add_depthwise_row(const T* in, const T* taps, Index side, typename Simd<T>::Vector (*sum)[columns]) {
+/// A row of inputs, from some column on.
+template <class T>
+struct DepthwiseRow {
+  const T* row;
+
+  typename Simd<T>::Vector operator()(Index i) const { return Simd<T>::load(row + i * Simd<T>::lanes); }
+};
+
+/// A row less another.
+template <class T>
+struct DepthwiseDifference {
+  DepthwiseRow<T> row;
+  DepthwiseRow<T> other;
+
+  typename Simd<T>::Vector operator()(Index i) const { return Simd<T>::sub(row(i), other(i)); }
+};
+
+/// sum[p] += Σ_kx taps(kx) · x(p + kx). `known_side` is 0 where the side is known at run time only; of 7 taps, a row
+/// stays in registers with the sums and an input, 15 even of AVX2's 16.
+template <class T, Index known_side, class Row, Index columns>
+inline void add_depthwise_row(const Row& x, const T* taps, Index side, typename Simd<T>::Vector (&sum)[columns]) {
   using S = Simd<T>;
   using V = typename S::Vector;
-  const Index row = side * S::lanes;
-  if constexpr (known_side > 0 && depthwise_keeps_inputs<T>) {
-    V x[known_side + columns - 1];
+  if constexpr (known_side > 0) {
+    V tap[known_side];
+#pragma GCC unroll 8
+    for (Index kx = 0; kx < known_side; ++kx) tap[kx] = S::load(taps + kx * S::lanes);
 #pragma GCC unroll 16
-    for (Index i = 0; i < known_side + columns - 1; ++i) x[i] = S::load(in + i * S::lanes);
+    for (Index i = 0; i < known_side + columns - 1; ++i) {
+      const V input = x(i);
 #pragma GCC unroll 8
-    for (Index kx = 0; kx < known_side; ++kx) {
-#pragma GCC unroll 2
-      for (Index o = 0; o < outputs; ++o) {
-        const V tap = S::load(taps - o * row + kx * S::lanes);
-#pragma GCC unroll 8
-        for (Index p = 0; p < columns; ++p) sum[o][p] = S::fma(tap, x[kx + p], sum[o][p]);
+      for (Index kx = 0; kx < known_side; ++kx) {
+        if (i >= kx && i - kx < columns) sum[i - kx] = S::fma(tap[kx], input, sum[i - kx]);
       }
     }
   } else {
 #pragma GCC unroll 1
     for (Index kx = 0; kx < side; ++kx) {
-      V tap[outputs];
-#pragma GCC unroll 2
-      for (Index o = 0; o < outputs; ++o) tap[o] = S::load(taps - o * row + kx * S::lanes);
+      const V tap = S::load(taps + kx * S::lanes);
 #pragma GCC unroll 8
-      for (Index p = 0; p < columns; ++p) {
-        const V x = S::load(in + (kx + p) * S::lanes);
-#pragma GCC unroll 2
-        for (Index o = 0; o < outputs; ++o) sum[o][p] = S::fma(tap[o], x, sum[o][p]);
-      }
+      for (Index p = 0; p < columns; ++p) sum[p] = S::fma(tap, x(kx + p), sum[p]);
     }
   }
 }
@@ -106,89 +113,92 @@ struct DepthwisePlace {
   Index next_rows;
 };
 
-/// `outputs` rows of outputs, 1 or 2, from row y of the map on, in columns x … x + columns − 1, `count` of them wanted.
-/// The order of a sum's terms is that of the taps.
-template <class T, Index known_side, Index outputs, Index columns>
-inline void depthwise_block(DepthwiseRing<T>& ring, Index y, Index height, const T* taps, Index x, Index count,
-                            const DepthwisePlace<T>& place) {
+/// One or two rows of outputs, from row y of the map on, in columns x … x + columns − 1, `count` of them wanted. Row
+/// y − n + 2 j + 1 of inputs is the x_1 of pair j.
+template <class T, Index known_side, Index columns>
+inline void depthwise_block(DepthwiseRing<T, known_side>& ring, Index y, Index outputs, const T* taps, Index x,
+                            Index count, const DepthwisePlace<T>& place) {
   using S = Simd<T>;
+  using V = typename S::Vector;
   const Index side = known_side > 0 ? known_side : ring.side;
   const Index reach = side / 2;
   const Index tap_row = side * S::lanes;
+  const Index height = ring.height;
   for (Index i = 0; i < place.next_rows; ++i) {
     for (Index p = 0; p < count; ++p) __builtin_prefetch(place.next + i * place.row + (x + p) * place.pixel, 0, 2);
   }
-  const typename S::Vector bias = S::load(taps + side * tap_row);
-  typename S::Vector sum[outputs][columns];
-#pragma GCC unroll 2
-  for (Index o = 0; o < outputs; ++o) {
+  const T* const pair_taps = taps + side * tap_row;
+  const V bias = S::load(pair_taps + reach * tap_row);
+  const Index column = x * S::lanes;
+  V both[columns];
 #pragma GCC unroll 8
-    for (Index p = 0; p < columns; ++p) sum[o][p] = bias;
+  for (Index p = 0; p < columns; ++p) both[p] = bias;
+  for (Index j = 0; j < reach; ++j) {
+    const Index middle = y - reach + 2 * j + 1;
+    if (middle < 0 || middle >= height) continue;
+    add_depthwise_row<T, known_side>(DepthwiseRow<T>{ring.row(middle) + column}, pair_taps + j * tap_row, side, both);
   }
-  // Rows of inputs: one that only the first row of outputs sees, those that all see, one that only the last sees.
-  const Index above = y - reach;
-  const Index last = y + reach + outputs - 1;
-  const Index all_begin = above + outputs - 1 > 0 ? above + outputs - 1 : 0;
-  const Index all_end = last - outputs + 2 < height ? last - outputs + 2 : height;
-  if (outputs > 1 && above >= 0) {
-    add_depthwise_row<T, known_side, 1, columns>(ring.row(above) + x * S::lanes, taps, side, sum);
-  }
-  for (Index row = all_begin; row < all_end; ++row) {
-    add_depthwise_row<T, known_side, outputs, columns>(ring.row(row) + x * S::lanes, taps + (row - above) * tap_row,
-                                                       side, sum);
-  }
-  if (outputs > 1 && last < height) {
-    add_depthwise_row<T, known_side, 1, columns>(ring.row(last) + x * S::lanes, taps + (side - 1) * tap_row, side,
-                                                 sum + outputs - 1);
-  }
-#pragma GCC unroll 2
   for (Index o = 0; o < outputs; ++o) {
+    V sum[columns];
+#pragma GCC unroll 8
+    for (Index p = 0; p < columns; ++p) sum[p] = both[p];
+    for (Index j = 0; j < reach; ++j) {
+      const Index middle = y - reach + 2 * j + 1;
+      const Index other = o ? middle + 1 : middle - 1;
+      if ((other < 0 && middle < 0) || (other >= height && middle >= height)) continue;
+      const DepthwiseDifference<T> difference{{ring.row(other) + column}, {ring.row(middle) + column}};
+      add_depthwise_row<T, known_side>(difference, taps + (2 * j + o) * tap_row, side, sum);
+    }
+    const Index last = y + reach + o;
+    if (last < height)
+      add_depthwise_row<T, known_side>(DepthwiseRow<T>{ring.row(last) + column}, taps + 2 * reach * tap_row, side, sum);
 #pragma GCC unroll 8
     for (Index p = 0; p < columns; ++p) {
-      if (p < count) store_part<T>(place.out + o * place.row + (x + p) * place.pixel, sum[o][p], place.part);
+      if (p < count) store_part<T>(place.out + o * place.row + (x + p) * place.pixel, sum[p], place.part);
     }
   }
 }
 
-/// `count` columns of `outputs` rows, in blocks alike.
-template <class T, Index known_side, Index outputs>
-inline void depthwise_columns(DepthwiseRing<T>& ring, Index y, Index height, const T* taps, Index count,
+/// `count` columns of a pair of rows, in blocks alike.
+template <class T, Index known_side>
+inline void depthwise_columns(DepthwiseRing<T, known_side>& ring, Index y, Index outputs, const T* taps, Index count,
                               const DepthwisePlace<T>& place) {
-  constexpr Index most = depthwise_most_columns<T>;
+  constexpr Index most = depthwise_most_columns;
   const Index blocks = (count + most - 1) / most;
   for (Index i = 0, x = 0; i < blocks; ++i) {
     const Index wanted = (count - x + blocks - i - 1) / (blocks - i);
     if (wanted == most) {
-      depthwise_block<T, known_side, outputs, most>(ring, y, height, taps, x, wanted, place);
+      depthwise_block<T, known_side, most>(ring, y, outputs, taps, x, wanted, place);
     } else if (wanted == most - 1) {
-      depthwise_block<T, known_side, outputs, most - 1>(ring, y, height, taps, x, wanted, place);
+      depthwise_block<T, known_side, most - 1>(ring, y, outputs, taps, x, wanted, place);
     } else if (wanted == most - 2) {
-      depthwise_block<T, known_side, outputs, most - 2>(ring, y, height, taps, x, wanted, place);
+      depthwise_block<T, known_side, most - 2>(ring, y, outputs, taps, x, wanted, place);
     } else {
-      depthwise_block<T, known_side, outputs, most - 3>(ring, y, height, taps, x, wanted, place);
+      depthwise_block<T, known_side, most - 3>(ring, y, outputs, taps, x, wanted, place);
     }
     x += wanted;
   }
 }
 
 template <class T, Index known_side>
-inline void depthwise_rows(TensorView<const T> in, const PackedDepthwise<T>& packed, TensorView<T> out, Range rows,
+inline void depthwise_rows(TensorView<const T> in, const PackedDepthwise<T>& packed, TensorView<T> out, Range pairs,
                            Range vectors) {
   constexpr Index lanes = Simd<T>::lanes;
   const Shape& shape = in.shape();
   const Index reach = packed.reach;
-  DepthwiseRing<T> ring(reach, shape.width);
+  const Index image_pairs = (shape.height + 1) / 2;
+  DepthwiseRing<T, known_side> ring(reach, shape.height, shape.width);
   for (Index channel = vectors.begin * lanes; channel < vectors.end * lanes; channel += lanes) {
     const Index part = shape.channels - channel < lanes ? shape.channels - channel : lanes;
-    const T* taps = packed.taps.data() + channel * (ring.side * ring.side + 1);
+    const T* taps = packed.taps.data() + channel * packed.channel_size();
     for (Index first = 0; first < shape.width; first += ring.columns) {
       const Index count = shape.width - first < ring.columns ? shape.width - first : ring.columns;
       Index loaded = 0;  // rows of this image
-      for (Index r = rows.begin, outputs = 0; r < rows.end; r += outputs) {
-        const Index n = r / shape.height;
-        const Index y = r % shape.height;
-        outputs = y + 1 < shape.height && r + 1 < rows.end ? 2 : 1;
-        if (r == rows.begin || y == 0) loaded = y > reach ? y - reach : 0;
+      for (Index pair = pairs.begin; pair < pairs.end; ++pair) {
+        const Index n = pair / image_pairs;
+        const Index y = pair % image_pairs * 2;
+        const Index outputs = y + 1 < shape.height ? 2 : 1;
+        if (pair == pairs.begin || y == 0) loaded = y > reach ? y - reach : 0;
         for (; loaded < y + outputs + reach && loaded < shape.height; ++loaded) {
           load_depthwise_row<T>(in.pixel(n, loaded, 0) + channel, first, shape.width, shape.channels, part, packed,
                                 ring.row_length, ring.row(loaded));
@@ -200,22 +210,18 @@ inline void depthwise_rows(TensorView<const T> in, const PackedDepthwise<T>& pac
                                       .part = part,
                                       .next = later > 0 ? in.pixel(n, loaded, first) + channel : nullptr,
                                       .next_rows = later < outputs ? later : outputs};
-        if (outputs == 2) {
-          depthwise_columns<T, known_side, 2>(ring, y, shape.height, taps, count, place);
-        } else {
-          depthwise_columns<T, known_side, 1>(ring, y, shape.height, taps, count, place);
-        }
+        depthwise_columns<T, known_side>(ring, y, outputs, taps, count, place);
       }
     }
   }
 }
 
 template <class T>
-inline void depthwise_part(TensorView<const T> in, const PackedDepthwise<T>& packed, TensorView<T> out, Range rows,
+inline void depthwise_part(TensorView<const T> in, const PackedDepthwise<T>& packed, TensorView<T> out, Range pairs,
                            Range vectors) {
   if (packed.reach == 3) {
-    depthwise_rows<T, 7>(in, packed, out, rows, vectors);
+    depthwise_rows<T, 7>(in, packed, out, pairs, vectors);
   } else {
-    depthwise_rows<T, 0>(in, packed, out, rows, vectors);
+    depthwise_rows<T, 0>(in, packed, out, pairs, vectors);
   }
 }
