@@ -257,14 +257,31 @@ Tensor<float> sum_in_portions_of_256(const Tensor<float>& in, const WinogradRow&
   return out;
 }
 
-/// The claim of winograd.hpp: 0.9 to 1.1, by inner products to 1.2, and 2.1 to 2.4 times the error of the definition.
+/// Every 50th channel times a factor, its weights divided by it.
+void move_from_weights_to_inputs(float factor, const WinogradRow& row, WinogradWeights<float>& weights,
+                                 Tensor<float>& in) {
+  const Index channels = row.in.channels;
+  for (Index i = 0; i < row.in.elements(); ++i) in.data()[i] *= i % channels % 50 == 7 ? factor : 1;
+  for (Index i = 0; i < row.out_channels * channels * 9; ++i)
+    weights.weight.data()[i] /= i / 9 % channels % 50 == 7 ? factor : 1;
+}
+
+/// The claim of winograd.hpp: 0.7 to 1.0, by inner products 1.0 to 1.1, and 1.2 to 2.4 times the error of the
+/// definition; by inner products more where some channels are larger than the others and their weights as much smaller.
 TEST(Winograd, HasAFewTimesTheErrorOfTheDefinition) {
-  test::Random random(5);
+  struct Case {
+    double low;
+    float factor;
+    double by_inner_products;
+  };
   ThreadPool one(1);
   const WinogradRow row{{.batch = 1, .height = 16, .width = 16, .channels = 128}, 64};
-  const WinogradWeights<float> weights(row, random);
-  for (double low : {-1.0, 0.0}) {
-    const Tensor<float> in = random.map<float>(row.in, low, 1);
+  for (const auto& [low, factor, by_inner_products] :
+       {Case{-1, 1, 1.2}, Case{0, 1, 1.2}, Case{-1, 16, 1.9}, Case{-1, 256, 23}}) {
+    test::Random random(5);
+    WinogradWeights<float> weights(row, random);
+    Tensor<float> in = random.map<float>(row.in, low, 1);
+    move_from_weights_to_inputs(factor, row, weights, in);
     for (Index stride : {1, 2}) {
       const Window window = row.window(stride);
       const Map expected = test::reference_convolution(test::to_reference(in), Numbers(weights.weight),
@@ -288,9 +305,10 @@ TEST(Winograd, HasAFewTimesTheErrorOfTheDefinition) {
         EXPECT_LT(error(out), 0.85 * unit) << to_string(isa) << ", direct, in portions of 64";
         for (ConvolutionMethod method : winograd_methods) {
           if (stride_of(method) != stride) continue;
-          const double most = tile_of(method) == 2 ? 1.2 : 3.0;
-          EXPECT_LT(error(run_winograd<float>(in, weights.pack(row, method, isa), {}, one)), most * unit)
-              << to_string(isa) << ", " << to_string(method);
+          const PackedWinograd<float> packed = weights.pack(row, method, isa);
+          const double most = packed.is_by_inner_products() ? by_inner_products : tile_of(method) == 2 ? 1.2 : 3.0;
+          EXPECT_LT(error(run_winograd<float>(in, packed, {}, one)), most * unit)
+              << to_string(isa) << ", " << to_string(method) << ", factor " << factor;
         }
       }
     }

@@ -51,9 +51,10 @@
 // With m = 2 the products are by inner_product.hpp where that is the faster: on numbers between −1 and 1 they have 1.1
 // in place of 1.0 times the definition's error, between 0 and 1 1.0 in place of 0.7, where sums of those signs are
 // larger than their terms' root mean square. The bound above is of sums by the definition: random tiles keep it by
-// inner products too, but channels of unlike size need not, whose error is relative to root mean squares. With m = 4
-// products are by the definition: sums would be in portions of 64. On Zen 4 with one thread, poolformer_s12 takes 0.98
-// of the time, dm_nfnet_f0 0.98 to 0.99.
+// inner products too, but channels of unlike size need not, whose error is relative to root mean squares: 1.6 times the
+// definition's if every 50th has a factor 16 and weights as much smaller, 20 if it is 256. With m = 4 products are by
+// the definition: sums would be in portions of 64. On Zen 4 with one thread, poolformer_s12 takes 0.98 of the time,
+// dm_nfnet_f0 0.98 to 0.99.
 //
 // Weights are transformed when they are packed, or in every run: then 4×4 tiles read from memory a quarter of that,
 // which a 16×16 map of dm_nfnet_f0 has too few pixels for. The transform is a fifth of such a layer's time: 85 cycles
