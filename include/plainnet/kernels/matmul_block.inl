@@ -48,7 +48,8 @@ struct BlockResult {
   }
 };
 
-/// `rows` rows of values become a block's result. `Values` gives, by its columns(), what has the vectors of a row.
+/// `rows` rows of a panel become a result: act(value(r, v)) + scale · residual for vector v of row r, all of it in
+/// registers. values.columns() gives value, which may hold what is the same in every row.
 template <class T, class Values>
 struct FinishBlock {
   const Values& values;
