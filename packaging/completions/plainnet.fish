@@ -44,6 +44,6 @@ complete -c plainnet -n "$in preprocess" -l mode -x -a 'center squash' -d 'Which
 complete -c plainnet -n "$in convert" -l half -x -a 'f16 bf16' -d 'Round to 16 bits'
 complete -c plainnet -n "$in bench" -l all -d 'All variants'
 complete -c plainnet -n "$in bench" -l batch -x -d 'Pictures in a run'
-complete -c plainnet -n "$in verify bench" -l isa -x -a 'baseline avx2 avx512 zen4' -d 'Instruction set'
+complete -c plainnet -n "$in verify bench" -l isa -x -a 'baseline avx2 avx512 zen4 zen5' -d 'Instruction set'
 complete -c plainnet -n "$in bench" -l profile -d 'Print the time of each step'
 complete -c plainnet -n "$in bench" -l seconds -x -d 'How long each model is timed'

@@ -1,5 +1,6 @@
 #include <cmath>
 #include <limits>
+#include <map>
 
 #include <gtest/gtest.h>
 
@@ -329,7 +330,8 @@ TYPED_TEST(InnerProductsOf, ArePackedTheSameByEveryNumberOfThreads) {
   }
 }
 
-// 1×1 windows, pooled or not, and patches: Isa::zen4 takes inner products, and must agree with AVX-512's definition.
+// 1×1 windows, pooled or not, and patches: Isa::zen4 takes inner products, and must agree with AVX-512's definition;
+// Isa::zen5 with it to the bit.
 TEST(InnerProducts, ConvolveAsTheDefinitionDoes) {
   if (!is_supported(Isa::zen4)) GTEST_SKIP() << "no AVX-512";
   test::Random random(10);
@@ -345,21 +347,23 @@ TEST(InnerProducts, ConvolveAsTheDefinitionDoes) {
     random.fill(weight);
     random.fill(bias);
     const Tensor<float> in = random.map<float>({2, 13, 11, c.channels});
-    Tensor<float> out[2];
-    for (Isa isa : {Isa::avx512, Isa::zen4}) {
+    std::map<Isa, Tensor<float>> out;
+    for (Isa isa : {Isa::avx512, Isa::zen4, Isa::zen5}) {
       PackedConvolution<float> packed =
           pack_convolution(weight.data(), bias.data(), c.channels, 192, c.window, 1, isa, three);
-      EXPECT_EQ(packed.groups.front().view().method() == MatmulMethod::inner_products, isa == Isa::zen4);
+      EXPECT_EQ(packed.groups.front().view().method() == MatmulMethod::inner_products, isa >= Isa::zen4);
       packed.pool = c.pool;
       Shape shape = output_shape(in.shape(), c.window, 192);
       shape.height /= c.pool, shape.width /= c.pool;
-      Tensor<float>& result = out[isa == Isa::zen4] = Tensor<float>(shape);
+      Tensor<float>& result = out[isa] = Tensor<float>(shape);
       AlignedVector<float> scratch(static_cast<std::size_t>(packed.scratch() * three.size()));
       convolve<float>(in.view(), packed, {}, result.view(), scratch.data(), three);
     }
-    const double difference = static_cast<double>((out[0].matrix() - out[1].matrix()).cwiseAbs().maxCoeff());
+    const auto difference =
+        static_cast<double>((out[Isa::zen4].matrix() - out[Isa::avx512].matrix()).cwiseAbs().maxCoeff());
     EXPECT_LT(difference, test::rounding_error<float>(10, 128));
     EXPECT_GT(difference, 0) << "inner products round otherwise";
+    EXPECT_TRUE(out[Isa::zen5].matrix() == out[Isa::zen4].matrix());
   }
 }
 
@@ -374,6 +378,7 @@ TEST(InnerProducts, AreForLayersThatTheyAreFasterFor) {
   EXPECT_EQ(method(48, 512), MatmulMethod::definition);
   EXPECT_EQ(method(4096, 32), MatmulMethod::definition);
   EXPECT_EQ(method(4096, 1000), MatmulMethod::definition) << "no whole panels";
+  EXPECT_EQ(matmul_method<float>(Isa::zen5, 2048, 4096), MatmulMethod::inner_products);
   for (Isa isa : {Isa::baseline, Isa::avx2, Isa::avx512})
     EXPECT_EQ(matmul_method<float>(isa, 2048, 4096), MatmulMethod::definition) << to_string(isa);
   EXPECT_EQ(matmul_method<double>(Isa::zen4, 2048, 4096), MatmulMethod::definition) << "double is for accuracy";

@@ -18,10 +18,23 @@ TEST(Isa, EachNeedsTheOneBeforeIt) {
   }
 }
 
-// zen4 is for AMD's cores; others that can run it are faster without.
-TEST(BestIsa, IsTheLastThatIsSupportedButZen4OnlyOnAmd) {
-  const bool is_other = is_supported(Isa::avx512) && !detail::has_adders_beside_multipliers();
-  EXPECT_EQ(best_isa(), is_other ? Isa::avx512 : test::supported_isas().back());
+// zen4 and zen5 are for AMD's cores; others that can run them are faster without.
+TEST(BestIsa, IsTheLastThatIsSupportedOrAmongThoseWithAvx512ThatOfTheCore) {
+  EXPECT_EQ(best_isa(), is_supported(Isa::avx512) ? detail::best_isa_with_avx512() : test::supported_isas().back());
+#if PLAINNET_X86
+  EXPECT_TRUE(__builtin_cpu_is("amd") ? detail::best_isa_with_avx512() >= Isa::zen4
+                                      : detail::best_isa_with_avx512() == Isa::avx512);
+#endif
+}
+
+TEST(BestIsa, OfAmdsCoresIsByTheirFamilyAndModel) {
+  EXPECT_EQ(detail::isa_of_amd(0x00a10f11), Isa::zen4);  // EPYC of 2022, Genoa
+  EXPECT_EQ(detail::isa_of_amd(0x00a60f12), Isa::zen4);  // Ryzen 7000, Raphael
+  EXPECT_EQ(detail::isa_of_amd(0x00b00f21), Isa::zen5);  // EPYC of 2024, Turin
+  EXPECT_EQ(detail::isa_of_amd(0x00b40f40), Isa::zen5);  // Ryzen 9000, Granite Ridge
+  EXPECT_EQ(detail::isa_of_amd(0x00b20f40), Isa::zen4);  // Strix Point, vectors in halves
+  EXPECT_EQ(detail::isa_of_amd(0x00b60f00), Isa::zen4);  // Krackan Point
+  EXPECT_EQ(detail::isa_of_amd(0x00b70f00), Isa::zen5);  // Strix Halo
 }
 
 TEST(IsaNamed, FindsWhatThisMachineHas) {

@@ -122,7 +122,7 @@ TEST(Winograd, TakesInnerProductsForTilesOf2x2) {
   };
   using enum ConvolutionMethod;
   for (Isa isa : test::supported_isas()) {
-    const MatmulMethod expected = isa == Isa::zen4 ? MatmulMethod::inner_products : MatmulMethod::definition;
+    const MatmulMethod expected = isa >= Isa::zen4 ? MatmulMethod::inner_products : MatmulMethod::definition;
     EXPECT_EQ(method(winograd_2x2, 128, 64, 1, isa), expected) << to_string(isa);
     EXPECT_EQ(method(winograd_2x2_stride_2, 64, 128, 1, isa), expected) << to_string(isa);
     EXPECT_EQ(method(winograd_2x2, 128, 128, 2, isa), MatmulMethod::definition) << to_string(isa) << ", too few";

@@ -8,6 +8,7 @@
 #if PLAINNET_X86
 #define PLAINNET_DISPATCH(isa, ...)                   \
   switch (isa) {                                      \
+    case Isa::zen5:                                   \
     case Isa::zen4:                                   \
     case Isa::avx512: return avx512::__VA_ARGS__;     \
     case Isa::avx2: return avx2::__VA_ARGS__;         \

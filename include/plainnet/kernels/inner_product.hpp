@@ -8,7 +8,7 @@
 // one multiply-add and two additions for two multiply-adds: no gain where both go through the same units. But cores of
 // AMD have adders for as many vectors beside the units that multiply, and these are idle in a product. Of three terms
 // two are computed so, the third by the definition: two multiply-adds and two additions at a time, 1.5 times the most
-// that the definition can do (Isa::zen4).
+// that the definition can do (Isa::zen4, Isa::zen5).
 //
 // A sum of numbers of unlike size loses digits of the smaller one. So rows and columns are multiplied by powers of two,
 // which is exact, such that root mean squares are in [1, 2): of a row's portion of terms, and of a column. Then the
@@ -56,7 +56,7 @@ template <class T>
 MatmulMethod matmul_method(Isa isa, Index depth, Index columns) {
   const bool fits = columns % (2 * lanes_of<T>(isa)) == 0;
   const bool is_faster = depth > 96 ? columns >= 64 : depth == 64 && columns >= 128;
-  const bool is_wanted = std::is_same_v<T, float> && isa == Isa::zen4;
+  const bool is_wanted = std::is_same_v<T, float> && isa >= Isa::zen4;
   return is_wanted && fits && is_faster ? MatmulMethod::inner_products : MatmulMethod::definition;
 }
 

@@ -17,15 +17,28 @@ struct InnerProductBlocks {
   Range operator()(Index i) const { return part_of(rows, count, i); }
 };
 
-/// An element of each row of a block, once for each vector of a panel. To the compiler these are two pointers, with
-/// AVX-512: so every addition has its own element as an operand in memory, which costs nothing, where one broadcast to
-/// a register for both takes a place among additions (Zen 4: a block takes 0.7 of the time).
+/// Where an element of a row waits for its two additions, one for each vector of a panel.
+enum class Operand {
+  in_register,  // loaded once for both
+  in_memory     // loaded by each
+};
+
+/// In memory where units of half a vector's width leave time for these loads (Zen 4: a block takes 0.7 of the time,
+/// since a load to a register takes a place among additions). Of whole ones two add and two multiply in each cycle, in
+/// which two operands can be loaded, less than they want (Zen 5: a block takes 1.5 times as long).
 template <class T>
+inline Operand operand_on(Isa isa) {
+  return isa == Isa::zen4 && Simd<T>::lanes * sizeof(T) == 64 ? Operand::in_memory : Operand::in_register;
+}
+
+/// An element of each row of a block. In memory, the rows of a panel's vectors are to the compiler two pointers, so
+/// that it loads what they point at twice.
+template <class T, Operand operand>
 struct BlockTerm {
   const T* rows[2];
 
   explicit BlockTerm(const T* first) : rows{first, first} {
-    if constexpr (Simd<T>::lanes * sizeof(T) == 64) asm("" : "+r"(rows[1]));
+    if constexpr (operand == Operand::in_memory) asm("" : "+r"(rows[1]));
   }
 
   typename Simd<T>::Vector operator()(Index row, Index vector) const {
@@ -46,20 +59,20 @@ struct PanelTerm {
 
 /// sum(r, c) of a portion of terms: rows at `left`, inner_product_stride apart, times the portion of a panel at `b`.
 /// `ahead.step` bytes are asked for with every three terms.
-template <class T, Index rows>
+template <class T, Index rows, Operand operand>
 __attribute__((always_inline)) inline void sum_inner_products(Index terms, const T* left, const T* b, Ahead ahead,
                                                               typename Simd<T>::Vector (&sum)[rows][2]) {
   using S = Simd<T>;
   constexpr Index columns = MatmulBlock<T>::columns;
   const Index pairs = terms / 3;
-  const BlockTerm<T> xi(left + inner_product_terms);
+  const BlockTerm<T, operand> xi(left + inner_product_terms);
   const PanelTerm<T> eta(b);
 #pragma GCC unroll 16
   for (Index r = 0; r < rows; ++r) {
 #pragma GCC unroll 2
     for (Index v = 0; v < 2; ++v) sum[r][v] = S::add(xi(r, v), eta(v));
   }
-  BlockTerm<T> x1(left), x2(left + pairs), x3(left + 2 * pairs);
+  BlockTerm<T, operand> x1(left), x2(left + pairs), x3(left + 2 * pairs);
   const T* first = b + columns;
   const T* second = first + pairs * columns;
   const T* third = second + pairs * columns;
@@ -88,13 +101,13 @@ __attribute__((always_inline)) inline void sum_inner_products(Index terms, const
 }
 
 /// c (rows, panel) += scale(r) · the sums of a portion of terms; of the first it is what they are.
-template <class T, Index rows>
+template <class T, Index rows, Operand operand>
 __attribute__((noinline)) void add_inner_products(Index terms, const T* left, const T* b, Ahead ahead, bool is_first,
                                                   T* c) {
   using S = Simd<T>;
   typename S::Vector sum[rows][2];
-  sum_inner_products<T, rows>(terms, left, b, ahead, sum);
-  const BlockTerm<T> scale(left + inner_product_terms + 1);
+  sum_inner_products<T, rows, operand>(terms, left, b, ahead, sum);
+  const BlockTerm<T, operand> scale(left + inner_product_terms + 1);
   if (is_first) {
 #pragma GCC unroll 16
     for (Index r = 0; r < rows; ++r) {
@@ -118,11 +131,14 @@ using AddInnerProducts = void (*)(Index, const T*, const T*, Ahead, bool, T*);
 
 /// add_inner_products() of a block of `height` rows, at most `most`.
 template <class T, Index most = inner_product_block_rows<T>>
-inline AddInnerProducts<T> inner_products_of(Index height) {
+inline AddInnerProducts<T> inner_products_of(Index height, Operand operand) {
   if constexpr (most > 1) {
-    if (height < most) return inner_products_of<T, most - 1>(height);
+    if (height < most) return inner_products_of<T, most - 1>(height, operand);
   }
-  return add_inner_products<T, most>;
+  if constexpr (Simd<T>::lanes * sizeof(T) == 64) {
+    if (operand == Operand::in_memory) return add_inner_products<T, most, Operand::in_memory>;
+  }
+  return add_inner_products<T, most, Operand::in_register>;
 }
 
 /// Products by a panel: of each row the largest of scale · product + bias, for as many products as are pooled.
@@ -189,7 +205,8 @@ struct InnerProductMethod {
 
   /// c (rows of a portion, panel) = rows · panel, the first row's copy at `left`. Meanwhile the panel `later` is
   /// brought into L2.
-  static void multiply_panel(const T* left, Index rows, Index depth, const T* panel, const T* later, T* c) {
+  static void multiply_panel(Isa isa, const T* left, Index rows, Index depth, const T* panel, const T* later, T* c) {
+    const Operand operand = operand_on<T>(isa);
     const InnerProductBlocks<T> blocks(rows);
     const Index portions = inner_product_portions(depth);
     for (Index portion = 0; portion < portions; ++portion) {
@@ -204,7 +221,7 @@ struct InnerProductMethod {
       T* product = c;
       for (Index i = 0; i < blocks.count; ++i) {
         const Index height = blocks(i).size();
-        inner_products_of<T>(height)(terms, left, panel, ahead, portion == 0, product);
+        inner_products_of<T>(height, operand)(terms, left, panel, ahead, portion == 0, product);
         ahead = ahead.after(terms / 3);
         left += height * stride;
         product += height * columns;
@@ -221,7 +238,7 @@ struct InnerProductMethod {
     const Index panel_size = b.panel_size();
     for (Index i = panels.begin; i < panels.end; ++i) {
       const Index next = i + 1 < panels.end ? i + 1 : later.begin;
-      multiply_panel(rows[0], portion.size(), b.depth, b.panels + i * panel_size, b.panels + next * panel_size,
+      multiply_panel(b.isa, rows[0], portion.size(), b.depth, b.panels + i * panel_size, b.panels + next * panel_size,
                      beside + (i - panels.begin) * size);
     }
     const Epilogue<T> pooled{.pool = epilogue.pool};

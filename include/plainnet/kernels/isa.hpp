@@ -13,20 +13,26 @@
 #define PLAINNET_X86 0
 #endif
 
+#if PLAINNET_X86
+#include <cpuid.h>
+#endif
+
 namespace plainnet {
 
-/// From the least to the most capable. `baseline` is whatever the user compiles for, in 16-byte vectors; `zen4` is
-/// AVX-512 on cores that add vectors by units of their own beside those that multiply, as AMD's do: products are
-/// computed with fewer multiplications and more additions (inner_product.hpp).
-enum class Isa { baseline, avx2, avx512, zen4 };
+/// From the least to the most capable. `baseline` is whatever the user compiles for, in 16-byte vectors; `zen4` and
+/// `zen5` are AVX-512 on cores that add vectors by units of their own beside those that multiply, as AMD's do: products
+/// are computed with fewer multiplications and more additions (inner_product.hpp). They compute the same bits: `zen4`
+/// is for units of half a vector's width, which leave time to load an operand for each of them, `zen5` for whole ones.
+enum class Isa { baseline, avx2, avx512, zen4, zen5 };
 
-inline constexpr std::array all_isas = {Isa::baseline, Isa::avx2, Isa::avx512, Isa::zen4};
+inline constexpr std::array all_isas = {Isa::baseline, Isa::avx2, Isa::avx512, Isa::zen4, Isa::zen5};
 
 inline std::string_view to_string(Isa isa) {
   switch (isa) {
     case Isa::avx2: return "avx2";
     case Isa::avx512: return "avx512";
     case Isa::zen4: return "zen4";
+    case Isa::zen5: return "zen5";
     default: return "baseline";
   }
 }
@@ -42,24 +48,33 @@ inline bool is_supported(Isa isa) {
 
 namespace detail {
 
-/// Whether vectors are added by units of their own, so that additions take no time of multiplications. Intel's cores
-/// add and multiply AVX-512's vectors by the same.
-inline bool has_adders_beside_multipliers() {
+/// Of AMD's cores with AVX-512, by what CPUID's function 1 gives in EAX. Family 25 is Zen 4 here, 26 Zen 5, whose
+/// models for thin laptops (Strix Point, Krackan Point) have units of half the width. That CPUID tells the width itself
+/// is of no use: virtual machines leave it out.
+constexpr Isa isa_of_amd(unsigned signature) {
+  const unsigned base_family = signature >> 8 & 15, base_model = signature >> 4 & 15;
+  const unsigned family = base_family < 15 ? base_family : 15 + (signature >> 20 & 255);
+  const unsigned model = base_model | (signature >> 16 & 15) << 4;
+  const bool is_half = model >> 4 == 2 || model >> 4 == 6;
+  return family < 26 || (family == 26 && is_half) ? Isa::zen4 : Isa::zen5;
+}
+
+/// What is fastest where there is AVX-512. Intel's cores add and multiply its vectors by the same units.
+inline Isa best_isa_with_avx512() {
 #if PLAINNET_X86
-  return __builtin_cpu_is("amd");
-#else
-  return false;
+  unsigned signature = 0, b = 0, c = 0, d = 0;
+  if (__builtin_cpu_is("amd") && __get_cpuid(1, &signature, &b, &c, &d)) return isa_of_amd(signature);
 #endif
+  return Isa::avx512;
 }
 
 }  // namespace detail
 
 /// What is fastest on this machine.
 inline Isa best_isa() {
-  static const Isa best = !is_supported(Isa::avx2)                  ? Isa::baseline
-                          : !is_supported(Isa::avx512)              ? Isa::avx2
-                          : detail::has_adders_beside_multipliers() ? Isa::zen4
-                                                                    : Isa::avx512;
+  static const Isa best = is_supported(Isa::avx512) ? detail::best_isa_with_avx512()
+                          : is_supported(Isa::avx2) ? Isa::avx2
+                                                    : Isa::baseline;
   return best;
 }
 
@@ -70,7 +85,7 @@ inline Isa isa_named(std::string_view name) {
     require(is_supported(isa), "this machine has no ", name, "; its best is ", to_string(best_isa()));
     return isa;
   }
-  fail("unknown instruction set '", name, "': baseline, avx2, avx512 and zen4 are known");
+  fail("unknown instruction set '", name, "': baseline, avx2, avx512, zen4 and zen5 are known");
 }
 
 /// What is used where a program does not say otherwise: the set that the environment variable PLAINNET_ISA names, for

@@ -99,8 +99,9 @@ struct WinogradPortion {
     for (Index position = 0; position < positions; ++position) {
       const T* const scales = kept_weights(panel) + weights_at(position) * packed.position_stride();
       T* const product = sums + position * sum_stride();
-      InnerProductMethod<T>::multiply_panel(inputs + position * input_stride(), tiles.size(), packed.group_in(),
-                                            scales + columns, later_weights(panel, position), product);
+      InnerProductMethod<T>::multiply_panel(packed.isa, inputs + position * input_stride(), tiles.size(),
+                                            packed.group_in(), scales + columns, later_weights(panel, position),
+                                            product);
       for (Index i = 0; i < tiles.size() * columns; i += lanes)
         Simd<T>::store(product + i, Simd<T>::mul(Simd<T>::load(scales + i % columns), Simd<T>::load(product + i)));
     }
