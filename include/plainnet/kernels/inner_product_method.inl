@@ -5,16 +5,17 @@
 template <class T>
 inline constexpr Index inner_product_block_rows = Simd<T>::lanes * sizeof(T) == 64 ? inner_product_most_rows : 4;
 
-/// How rows are cut into blocks: alike, but for one row.
+/// How rows are cut into blocks: `higher` of a height, the others a row less.
 template <class T>
 struct InnerProductBlocks {
-  Index rows;
   Index count;
+  Index height;
+  Index higher;
 
-  explicit InnerProductBlocks(Index rows_)
-      : rows(rows_), count((rows_ + inner_product_block_rows<T> - 1) / inner_product_block_rows<T>) {}
-
-  Range operator()(Index i) const { return part_of(rows, count, i); }
+  explicit InnerProductBlocks(Index rows)
+      : count((rows + inner_product_block_rows<T> - 1) / inner_product_block_rows<T>),
+        height((rows + count - 1) / count),
+        higher(rows - count * (height - 1)) {}
 };
 
 /// Where an element of a row waits for its two additions, one for each vector of a panel.
@@ -206,8 +207,10 @@ struct InnerProductMethod {
   /// c (rows of a portion, panel) = rows · panel, the first row's copy at `left`. Meanwhile the panel `later` is
   /// brought into L2.
   static void multiply_panel(Isa isa, const T* left, Index rows, Index depth, const T* panel, const T* later, T* c) {
-    const Operand operand = operand_on<T>(isa);
     const InnerProductBlocks<T> blocks(rows);
+    const Operand operand = operand_on<T>(isa);
+    const AddInnerProducts<T> lower_block = inner_products_of<T>(blocks.height - 1, operand);
+    const AddInnerProducts<T> higher_block = inner_products_of<T>(blocks.height, operand);
     const Index portions = inner_product_portions(depth);
     for (Index portion = 0; portion < portions; ++portion) {
       const bool is_last = portion + 1 == portions;
@@ -220,8 +223,9 @@ struct InnerProductMethod {
       Ahead ahead{reinterpret_cast<const char*>(next), step};
       T* product = c;
       for (Index i = 0; i < blocks.count; ++i) {
-        const Index height = blocks(i).size();
-        inner_products_of<T>(height, operand)(terms, left, panel, ahead, portion == 0, product);
+        const bool is_higher = i < blocks.higher;
+        const Index height = is_higher ? blocks.height : blocks.height - 1;
+        (is_higher ? higher_block : lower_block)(terms, left, panel, ahead, portion == 0, product);
         ahead = ahead.after(terms / 3);
         left += height * stride;
         product += height * columns;
