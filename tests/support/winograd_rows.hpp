@@ -53,8 +53,8 @@ inline std::vector<WinogradRow> winograd_rows() {
       {{.batch = 1, .height = 2, .width = 3, .channels = 4}, 6, Padding(3, 2, 4, 5)},  // tiles of nothing but padding
       {{.batch = 1, .height = 11, .width = 6, .channels = 2 * 130}, 2 * 20, 1, 2},     // several portions of terms
       {{.batch = 2, .height = 37, .width = 25, .channels = 12}, 9, 1, 3},              // several portions of tiles
-      // What Isa::zen4 and zen5 compute by inner products: a whole portion; 64 and 33 terms in tiles of a few portions; 64, 64
-      // and 2 terms in groups, tiles of nothing but padding.
+      // What Isa::zen4 and zen5 compute by inner products: a whole portion; 64 and 33 terms in tiles of a few portions;
+      // 64, 64 and 2 terms in groups, tiles of nothing but padding.
       {{.batch = 1, .height = 8, .width = 7, .channels = 64}, 128},
       {{.batch = 2, .height = 17, .width = 15, .channels = 97}, 64, Padding(0, 1, 1, 2)},
       {{.batch = 1, .height = 5, .width = 4, .channels = 2 * 130}, 2 * 96, Padding(3, 2, 4, 5), 2, false},

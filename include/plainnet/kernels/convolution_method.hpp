@@ -63,7 +63,7 @@ inline bool fits(ConvolutionMethod method, const Window& window) {
 ///   28×28, 128 to 320                      1.35          1.30          1.28
 ///   14×14, 320 to 512                      1.09          1.03          1.06
 ///
-/// By inner products (Isa::zen4; direct ones are by the definition) 1.34 to 1.68 in place of the first column, and 2×2
+/// By inner products (on Zen 4; direct ones are by the definition) 1.34 to 1.68 in place of the first column, and 2×2
 /// tiles of stride 1 with 128 channels or more 2.4 to 2.7, with 7×7 maps 2.1. 16×16 maps of dm_nfnet_f0 by 2×2 in place
 /// of 4×4 of taps: 1.01 of the network's time.
 inline ConvolutionMethod convolution_method(const Window& window, Index height, Index width, Index group_in,
