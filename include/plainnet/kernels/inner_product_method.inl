@@ -159,7 +159,8 @@ struct ScaledProducts {
     const T* products;
     Index pool;
 
-    typename S::Vector operator()(Index r, Index v) const {
+    __attribute__((always_inline)) inline typename S::Vector operator()(Index r, Index v) const {
+      if (pool == 1) return S::fma(scale[v], S::load(products + (2 * r + v) * S::lanes), bias[v]);
       const T* product = products + r * pool * 2 * S::lanes + v * S::lanes;
       typename S::Vector largest = S::fma(scale[v], S::load(product), bias[v]);
       for (Index i = 1; i < pool; ++i) {
