@@ -55,8 +55,8 @@ CLI::Validator number_in(Number least, Number most) {
 inline void add_isa(CLI::App* line, std::optional<Isa>& isa) {
   line->add_option_function<std::string>(
           "--isa", [&isa](const std::string& name) { isa = isa_named(name); },
-          "Instruction set: baseline, avx2, avx512, zen4 or zen5 (avx512 on AMD); without it, that of PLAINNET_ISA in the "
-          "environment, else the best")
+          "Instruction set: baseline, avx2, avx512, zen4 or zen5 (avx512 on AMD); without it, that of PLAINNET_ISA in "
+          "the environment, else the best")
       ->type_name("SET")
       ->check(CLI::Validator(
           [](std::string& name) {
