@@ -12,12 +12,21 @@ inline constexpr Index matmul_most_rows = 14;
 /// Most rows that are located at a time, with those that fill the last block.
 inline constexpr Index most_located_rows = 336 + matmul_most_rows;
 
+/// Elements in a cache line.
+template <class T>
+inline constexpr Index line_elements = static_cast<Index>(64 / sizeof(T));
+
+/// So many elements, up to the end of a cache line.
+template <class T>
+Index whole_lines(Index elements) {
+  return checked_add(elements, line_elements<T> - 1) / line_elements<T> * line_elements<T>;
+}
+
 /// Elements from a copied row of `depth` elements to the next: an odd number of cache lines, since rows a multiple of
 /// 4 KB apart would share a few lines of L1.
 template <class T>
 Index copied_row_stride(Index depth) {
-  constexpr Index line = static_cast<Index>(64 / sizeof(T));
-  return (checked_add(depth, line - 1) / line | 1) * line;
+  return (checked_add(depth, line_elements<T> - 1) / line_elements<T> | 1) * line_elements<T>;
 }
 
 /// The left-hand side of a product, wherever its rows come from.

@@ -69,6 +69,7 @@
 #include "plainnet/kernels/convolution.hpp"
 #include "plainnet/kernels/convolution_method.hpp"
 #include "plainnet/kernels/matmul.hpp"
+#include "plainnet/kernels/rows.hpp"
 
 namespace plainnet::kernels {
 
@@ -193,7 +194,9 @@ struct PackedWinograd {
   WinogradPortions portions(Index tiles) const { return {tiles, block_rows(), tiles_in_cache() / block_rows()}; }
   /// Elements of scratch memory for transformed tiles; for the sums of a panel, where before them a tile lies on its
   /// way to copies; and in all, for each thread.
-  Index input_scratch() const { return positions() * (tiles_in_cache() * product_row() + winograd_gap<T>); }
+  Index input_scratch() const {
+    return whole_lines<T>(positions() * (tiles_in_cache() * product_row() + winograd_gap<T>));
+  }
   Index sum_scratch() const {
     const Index sums = (tiles_in_cache() + matmul_most_rows) * matmul_panel_columns<T>(isa);
     return positions() * (std::max(sums, is_by_inner_products() ? input_row() : 0) + winograd_gap<T>);
