@@ -49,8 +49,8 @@ inline bool is_supported(Isa isa) {
 namespace detail {
 
 /// Of AMD's cores with AVX-512, by what CPUID's function 1 gives in EAX. Family 25 is Zen 4 here, 26 Zen 5, whose
-/// models for thin laptops (Strix Point, Krackan Point) have units of half the width. That CPUID tells the width itself
-/// is of no use: virtual machines leave it out.
+/// models for thin laptops (Strix Point, Krackan Point) have units of half the width, as is published; none was
+/// measured. That CPUID tells the width itself is of no use: virtual machines leave it out.
 constexpr Isa isa_of_amd(unsigned signature) {
   const unsigned base_family = signature >> 8 & 15, base_model = signature >> 4 & 15;
   const unsigned family = base_family < 15 ? base_family : 15 + (signature >> 20 & 255);

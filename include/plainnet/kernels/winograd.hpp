@@ -93,7 +93,7 @@ inline constexpr Index winograd_most_tiles = 84;
 /// Elements between the rows of two positions: one cache line, since without it the positions of a tile would fall into
 /// a few sets of the L1 cache.
 template <class T>
-inline constexpr Index winograd_gap = 64 / sizeof(T);
+inline constexpr Index winograd_gap = line_elements<T>;
 
 /// How tiles of one group are cut: into register blocks alike, as matmul.hpp cuts rows, and these into as few portions
 /// as can be, since the weights of the group pass once for each.
