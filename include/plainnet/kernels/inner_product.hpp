@@ -85,6 +85,9 @@ inline constexpr Index inner_product_stride = inner_product_terms + 2;
 /// times as long, of 9 1.02 and 1.01, of 8 1.03 and 1.04.
 inline constexpr Index inner_product_most_rows = 10;
 
+/// Rows that are located at a time, before they are copied.
+inline constexpr Index inner_product_rows_located = 12;
+
 /// Panels whose products are written one beside the other (Zen 5, where rows are 8 KB apart: writing 1 KB of a row
 /// takes less than half as long as 256 bytes).
 inline constexpr Index inner_product_panels_at_once = 8;
@@ -114,7 +117,7 @@ Index inner_product_scratch(Index depth) {
   const Index products =
       inner_product_panels_at_once * inner_product_rows<T>(depth) * matmul_panel_columns<T>(Isa::avx512);
   return checked_add(inner_product_copies<T>(depth),
-                     std::max(checked_multiply(inner_product_most_rows, copied_row_stride<T>(depth)), products));
+                     std::max(checked_multiply(inner_product_rows_located, copied_row_stride<T>(depth)), products));
 }
 
 }  // namespace plainnet::kernels

@@ -196,13 +196,12 @@ struct InnerProductMethod {
   static void locate(const RowSource<T>& rows, Isa isa, Range portion, Index depth, T* copies, T* beside,
                      const T** list) {
     list[0] = copies;
-    for (Index first = 0; first < portion.size(); first += inner_product_most_rows) {
+    for (Index first = 0; first < portion.size(); first += inner_product_rows_located) {
       const Index left = portion.size() - first;
-      const Index some = left < inner_product_most_rows ? left : inner_product_most_rows;
-      const T* row[inner_product_most_rows];
+      const Index some = left < inner_product_rows_located ? left : inner_product_rows_located;
+      const T* row[inner_product_rows_located];
       rows.locate(isa, portion.begin + first, some, beside, row);
-      for (Index r = 0; r < some; ++r)
-        copy_row<T>(row[r], depth, copies + (first + r) * stride, portion.size() * stride);
+      copy_rows<T>(row, some, depth, copies + first * stride, stride, portion.size() * stride);
     }
   }
 

@@ -70,8 +70,8 @@ Spread<T> spread_of(Isa isa, const T* x, Index count) {
   PLAINNET_DISPATCH(isa, spread_of<T>(x, count));
 }
 template <class T>
-Moments<T> moments_of(Isa isa, const T* x, Index count, T eps) {
-  PLAINNET_DISPATCH(isa, moments_of<T>(x, count, eps));
+void moments_of_matrix(Isa isa, const T* data, Index depth, Range rows, T eps, Moments<T>* moments) {
+  PLAINNET_DISPATCH(isa, moments_of_matrix<T>(data, depth, rows, eps, moments));
 }
 template <class T>
 void normalize_part(Isa isa, const T* in, Index channels, Range pixels, const Normalization<T>& by,
@@ -137,11 +137,8 @@ void image_moments(TensorView<const T> in, T eps, Moments<T>* moments, T* scratc
 /// moments (N · H · W): of the channels of each pixel, as a layer norm over channels has them.
 template <class T>
 void pixel_moments(TensorView<const T> in, T eps, Moments<T>* moments, Isa isa, Executor& pool) {
-  const Index channels = in.shape().channels;
-  share_out(pool, in.shape().pixels(), 4, [&](Range part, Index) {
-    for (Index p = part.begin; p < part.end; ++p)
-      moments[p] = moments_of<T>(isa, in.data() + p * channels, channels, eps);
-  });
+  share_out(pool, in.shape().pixels(), 4,
+            [&](Range part, Index) { moments_of_matrix<T>(isa, in.data(), in.shape().channels, part, eps, moments); });
 }
 
 /// out = input_scale(c) · in + scale(c) · (in − mean) · rstd + shift(c); both maps may be the same.

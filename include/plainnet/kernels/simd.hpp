@@ -13,12 +13,14 @@
 //                       in each 16 bytes: a0 b0 a1 b1 and a2 b2 a3 b3 of floats, a0 b0 and a1 b1 of doubles
 //   low_pairs, high_pairs
 //                       floats only: a0 a1 b0 b1 and a2 a3 b2 b3
+//   root(x)             16 bytes only: the square root
 //   pieces(p, step, k)  16 bytes each from p[0] + k, p[step] + k, p[2 · step] + k, …
 //   load_part(p, n, rest), store_part(p, x, n)
 //                       AVX-512 only: the first n lanes and no other memory; `rest` in the other lanes
 //   look_up(table, x)   floats of AVX-512 only: of 16 numbers that which the low 4 bits of each lane of x say
 //   shift_bits(x)       floats only: the bits of each lane 23 places to the left, to make 2^n of n (vector_math.inl)
 
+#include <cmath>
 #include <cstring>
 
 #include "plainnet/core/shape.hpp"
@@ -81,6 +83,18 @@ struct Simd {
   static Vector low_pairs(Vector a, Vector b) { return __builtin_shufflevector(a, b, 0, 1, 4, 5); }
   static Vector high_pairs(Vector a, Vector b) { return __builtin_shufflevector(a, b, 2, 3, 6, 7); }
   static Vector pieces(const T* const* p, Index, Index k) { return load(p[0] + k); }
+  static Vector root(Vector x) {
+#if PLAINNET_X86
+    if constexpr (sizeof(T) == 4) {
+      return _mm_sqrt_ps(x);
+    } else {
+      return _mm_sqrt_pd(x);
+    }
+#else
+    for (Index i = 0; i < lanes; ++i) x[i] = std::sqrt(x[i]);
+    return x;
+#endif
+  }
   static Vector shift_bits(Vector x) {
     static_assert(sizeof(T) == 4);
     typedef unsigned Bits __attribute__((vector_size(16)));

@@ -67,16 +67,20 @@ inline T sum_of_lanes(typename Simd<T>::Vector x) {
   }
 }
 
-/// The sums of the lanes of two vectors, as sum_of_lanes() has them, in the first two lanes.
+/// Sums of lanes that are taken together, as many as 16 bytes hold.
 template <class T>
-inline auto sums_of_lanes(typename Simd<T>::Vector x, typename Simd<T>::Vector y) {
-  const auto a = sum_of_pieces<T>(x);
-  const auto b = sum_of_pieces<T>(y);
+inline constexpr Index sums_at_once = 16 / static_cast<Index>(sizeof(T));
+
+/// The sums of the lanes of each of these vectors.
+template <class T>
+inline auto sums_of_lanes(const typename Simd<T>::Vector (&x)[sums_at_once<T>]) {
+  using S = Simd<T>;
+  const auto halves = S::add(S::low(x[0], x[1]), S::high(x[0], x[1]));
   if constexpr (sizeof(T) == 4) {
-    const auto halves = __builtin_shufflevector(a, b, 0, 4, 1, 5) + __builtin_shufflevector(a, b, 2, 6, 3, 7);
-    return halves + __builtin_shufflevector(halves, halves, 2, 3, 0, 1);
+    const auto others = S::add(S::low(x[2], x[3]), S::high(x[2], x[3]));
+    return sum_of_pieces<T>(S::add(S::low_pairs(halves, others), S::high_pairs(halves, others)));
   } else {
-    return __builtin_shufflevector(a, b, 0, 2) + __builtin_shufflevector(a, b, 1, 3);
+    return sum_of_pieces<T>(halves);
   }
 }
 

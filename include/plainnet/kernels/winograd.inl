@@ -41,8 +41,10 @@ struct WinogradPortion {
 
   void transform_inputs() const {
     const T* pixels[positions];
+    const T* rows[positions];
     const bool is_copied = packed.is_by_inner_products();
     const Index stride = is_copied ? input_row() + winograd_gap<T> : input_stride();
+    for (Index position = 0; position < positions; ++position) rows[position] = sums + position * stride;
     TilePlace place = TilePlace::of(tiles.begin, out.shape(), tile);
     for (Index i = 0; i < tiles.size(); ++i, place.move_on(out.shape(), tile)) {
       T* const to = is_copied ? sums : inputs + i * input_row();
@@ -51,11 +53,9 @@ struct WinogradPortion {
         const Index part = packed.group_in() - c < lanes ? packed.group_in() - c : lanes;
         transform_input<T, side>(pixels, c, part, to + c, stride);
       }
-      for (Index position = 0; is_copied && position < positions; ++position) {
-        copy_row<T>(sums + position * stride, packed.group_in(),
-                    inputs + position * input_stride() + i * inner_product_stride<T>,
-                    tiles.size() * inner_product_stride<T>);
-      }
+      if (!is_copied) continue;
+      copy_rows<T>(rows, positions, packed.group_in(), inputs + i * inner_product_stride<T>, input_stride(),
+                   tiles.size() * inner_product_stride<T>);
     }
   }
 
