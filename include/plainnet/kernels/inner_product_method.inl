@@ -59,12 +59,14 @@ struct PanelTerm {
 };
 
 /// sum(r, c) of a portion of terms: rows at `left`, inner_product_stride apart, times the portion of a panel at `b`.
-/// `ahead.step` bytes are asked for with every three terms: in L1, but for Zen 4's of 32 KB.
+/// `ahead.step` bytes are asked for with every three terms, in L2; and in L1, but for Zen 4's of 32 KB, those a quarter
+/// of a portion before (Zen 5: 0.992 to 0.997 of the time of L1 alone).
 template <class T, Index rows, Operand operand>
 __attribute__((always_inline)) inline void sum_inner_products(Index terms, const T* left, const T* b, Ahead ahead,
                                                               typename Simd<T>::Vector (&sum)[rows][2]) {
   using S = Simd<T>;
   constexpr Index columns = MatmulBlock<T>::columns;
+  constexpr Index nearer = (inner_product_terms + 1) * columns * static_cast<Index>(sizeof(T)) / 4;
   const Index pairs = terms / 3;
   const BlockTerm<T, operand> xi(left + inner_product_terms);
   const PanelTerm<T> eta(b);
@@ -79,8 +81,10 @@ __attribute__((always_inline)) inline void sum_inner_products(Index terms, const
   const T* third = second + pairs * columns;
   for (Index k = 0; k < pairs; ++k, first += columns, second += columns, third += columns) {
     const PanelTerm<T> y1(first), y2(second), y3(third);
-    for (Index i = 0; i < ahead.step; i += 64)
-      __builtin_prefetch(ahead.data + i, 0, operand == Operand::in_register ? 3 : 2);
+    for (Index i = 0; i < ahead.step; i += 64) {
+      __builtin_prefetch(ahead.data + i, 0, 2);
+      if constexpr (operand == Operand::in_register) __builtin_prefetch(ahead.data + i - nearer, 0, 3);
+    }
     ahead.data += ahead.step;
 #pragma GCC unroll 16
     for (Index r = 0; r < rows; ++r) {
