@@ -35,13 +35,11 @@ void attend_part(Isa isa, const Attention<T>& attention, Range blocks, T* scratc
 }
 
 /// Elements of scratch memory that attend() needs for each thread: a head's values, transposed; a block of queries, its
-/// scores of all keys, its result, and copies of a few rows.
+/// scores of all keys, and its result.
 template <class T>
 Index attention_scratch(Index tokens, Index head_dim, Isa isa) {
-  const Index columns = matmul_panel_columns<T>(isa);
   return checked_add(checked_multiply(head_dim, copied_row_stride<T>(tokens)),
-                     checked_add(checked_multiply(columns, 2 * head_dim + tokens),
-                                 checked_multiply(matmul_most_rows, copied_row_stride<T>(std::max(tokens, head_dim)))));
+                     checked_multiply(matmul_panel_columns<T>(isa), 2 * head_dim + tokens));
 }
 
 /// out (N, H, W, heads · d) from qkv (N, H, W, 3 · heads · d), whose channels are in the order (q k v, head, d), q

@@ -5,19 +5,6 @@
 template <class T>
 inline constexpr Index inner_product_block_rows = Simd<T>::lanes * sizeof(T) == 64 ? inner_product_most_rows : 4;
 
-/// How rows are cut into blocks: `higher` of a height, the others a row less.
-template <class T>
-struct InnerProductBlocks {
-  Index count;
-  Index height;
-  Index higher;
-
-  explicit InnerProductBlocks(Index rows)
-      : count((rows + inner_product_block_rows<T> - 1) / inner_product_block_rows<T>),
-        height((rows + count - 1) / count),
-        higher(rows - count * (height - 1)) {}
-};
-
 /// Where an element of a row waits for its two additions, one for each vector of a panel.
 enum class Operand {
   in_register,  // loaded once for both
@@ -214,7 +201,7 @@ struct InnerProductMethod {
   /// at once, too soon for what the last block asks (Zen 5, half a portion nearer: poolformer_s12 takes 1.04 of the
   /// time, convformer_s18 and vanillanet_9 1.01).
   static void multiply_panel(Isa isa, const T* left, Index rows, Index depth, const T* panel, const T* later, T* c) {
-    const InnerProductBlocks<T> blocks(rows);
+    const BlocksAlike blocks(rows, inner_product_block_rows<T>);
     const Operand operand = operand_on<T>(isa);
     const AddInnerProducts<T> lower_block = inner_products_of<T>(blocks.height - 1, operand);
     const AddInnerProducts<T> higher_block = inner_products_of<T>(blocks.height, operand);

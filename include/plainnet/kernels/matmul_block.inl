@@ -255,6 +255,16 @@ __attribute__((noinline)) void multiply_block(const Left& left, const T* b, cons
   }
 }
 
+/// How rows are cut into blocks of at most so many: `higher` of a height, the others a row less.
+struct BlocksAlike {
+  Index count;
+  Index height;
+  Index higher;
+
+  BlocksAlike(Index rows, Index most)
+      : count((rows + most - 1) / most), height((rows + count - 1) / count), higher(rows - count * (height - 1)) {}
+};
+
 /// Register blocks that `count` rows are cut into: blocks alike, of full height or one or two rows less, which are as
 /// fast a row (25 = 13 + 12, 49 = 13 + 12 + 12 + 12), or two of about half (16 = 8 + 8), or all but one alike, and that
 /// of half the height (32 = 13 + 12 + 7), where these are exactly as many. Where they are not, the first is of full

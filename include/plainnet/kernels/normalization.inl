@@ -43,53 +43,62 @@ inline Spread<T> spread_of(const T* x, Index count) {
   return {center, distance / n, around_mean < T{0} ? T{0} : around_mean};
 }
 
+/// sum(r) += all elements of row r.
+template <class T>
+inline void add_rows(const T* const (&row)[sums_at_once<T>], Index depth,
+                     typename Simd<T>::Vector (&sum)[sums_at_once<T>]) {
+  using S = Simd<T>;
+  for (Index k = 0; k < depth; k += S::lanes) {
+    const bool is_whole = depth - k >= S::lanes;
+#pragma GCC unroll 4
+    for (Index r = 0; r < sums_at_once<T>; ++r)
+      sum[r] = S::add(sum[r], is_whole ? S::load(row[r] + k) : load_part<T>(row[r] + k, depth - k));
+  }
+}
+
+/// sum(r) += all elements of row r less center(r), squares(r) += their squares.
+template <class T>
+inline void add_distances(const T* const (&row)[sums_at_once<T>], Index depth,
+                          typename baseline::Simd<T>::Vector center, typename Simd<T>::Vector (&sum)[sums_at_once<T>],
+                          typename Simd<T>::Vector (&squares)[sums_at_once<T>]) {
+  using S = Simd<T>;
+  using V = typename S::Vector;
+  for (Index k = 0; k < depth; k += S::lanes) {
+    const bool is_whole = depth - k >= S::lanes;
+#pragma GCC unroll 4
+    for (Index r = 0; r < sums_at_once<T>; ++r) {
+      const V x = is_whole ? S::load(row[r] + k) : load_part<T>(row[r] + k, depth - k, center[r]);
+      const V d = S::sub(x, S::broadcast(center[r]));
+      sum[r] = S::add(sum[r], d);
+      squares[r] = S::fma(d, d, squares[r]);
+    }
+  }
+}
+
 /// Moments of `count` ≤ sums_at_once<T> rows of `depth` elements, `stride` apart: twice over each, as spread_of(), and
 /// what a row has depends on no other. One alone waits for its sums longer than for its elements (Zen 5, with what it
 /// is normalised for: 64 channels took 1.7 times as long, 128 1.5, 320 1.25).
 template <class T>
 inline void moments_of_rows(const T* data, Index stride, Index count, Index depth, T eps, Moments<T>* moments) {
   using S = Simd<T>;
-  using V = typename S::Vector;
+  using Q = baseline::Simd<T>;  // a number of each row
   constexpr Index rows = sums_at_once<T>;
   const T* row[rows];
-  V sum[rows], squares[rows], centers[rows];
+  typename S::Vector sum[rows], distances[rows], squares[rows];
 #pragma GCC unroll 4
   for (Index r = 0; r < rows; ++r) {
     row[r] = data + (r < count ? r * stride : 0);
-    sum[r] = squares[r] = S::broadcast(T{0});
+    sum[r] = distances[r] = squares[r] = S::broadcast(T{0});
   }
-  const Index rest = depth % S::lanes;
-  const Index whole = depth - rest;
-  for (Index k = 0; k < whole; k += S::lanes) {
-#pragma GCC unroll 4
-    for (Index r = 0; r < rows; ++r) sum[r] = S::add(sum[r], S::load(row[r] + k));
-  }
-  if (rest > 0) {
-#pragma GCC unroll 4
-    for (Index r = 0; r < rows; ++r) sum[r] = S::add(sum[r], load_part<T>(row[r] + whole, rest));
-  }
-  using Q = baseline::Simd<T>;  // 16 bytes
-  const typename Q::Vector n = Q::broadcast(static_cast<T>(depth)),
-                           inverse_n = Q::broadcast(T{1} / static_cast<T>(depth));
+  const T n = static_cast<T>(depth);
+  const typename Q::Vector inverse_n = Q::broadcast(T{1} / n);
+  add_rows<T>(row, depth, sum);
   const typename Q::Vector center = Q::mul(sums_of_lanes<T>(sum), inverse_n);
-#pragma GCC unroll 4
-  for (Index r = 0; r < rows; ++r) {
-    centers[r] = S::broadcast(center[r]);
-    sum[r] = S::broadcast(T{0});
-  }
-  for (Index k = 0; k < depth; k += S::lanes) {
-    const bool is_whole = k < whole;
-#pragma GCC unroll 4
-    for (Index r = 0; r < rows; ++r) {
-      const V x = is_whole ? S::load(row[r] + k) : load_part<T>(row[r] + k, rest, center[r]);
-      const V d = S::sub(x, centers[r]);
-      sum[r] = S::add(sum[r], d);
-      squares[r] = S::fma(d, d, squares[r]);
-    }
-  }
-  const typename Q::Vector offset = Q::mul(sums_of_lanes<T>(sum), inverse_n);
-  const typename Q::Vector around_mean = Q::sub(sums_of_lanes<T>(squares), Q::mul(Q::mul(offset, offset), n));
-  const typename Q::Vector variance = Q::mul(Q::relu(around_mean), inverse_n);
+  add_distances<T>(row, depth, center, distances, squares);
+  const typename Q::Vector offset = Q::mul(sums_of_lanes<T>(distances), inverse_n);
+  const typename Q::Vector total = Q::mul(Q::mul(offset, offset), Q::broadcast(n));
+  const typename Q::Vector around_mean = Q::relu(Q::sub(sums_of_lanes<T>(squares), total));
+  const typename Q::Vector variance = Q::mul(around_mean, inverse_n);
   const typename Q::Vector mean = Q::add(center, offset);
   const typename Q::Vector rstd = Q::div(Q::broadcast(T{1}), Q::root(Q::add(variance, Q::broadcast(eps))));
   for (Index r = 0; r < count; ++r) moments[r] = {mean[r], rstd[r]};
