@@ -84,7 +84,7 @@ struct Simd {
   static Vector high_pairs(Vector a, Vector b) { return __builtin_shufflevector(a, b, 2, 3, 6, 7); }
   static Vector pieces(const T* const* p, Index, Index k) { return load(p[0] + k); }
   static Vector root(Vector x) {
-#if PLAINNET_X86
+#if PLAINNET_X86 && defined(__SSE2__)
     if constexpr (sizeof(T) == 4) {
       return _mm_sqrt_ps(x);
     } else {
