@@ -65,51 +65,61 @@ inline PowerOfTwo<T> scale_for_largest(const T* x, Index count, Index step = 1) 
   return scale_for(largest / 2);
 }
 
+/// Sums of squares and of products of pairs of `terms` elements, in lanes.
+template <class T>
+__attribute__((always_inline)) inline void sum_terms(const T* x, Index terms, typename Simd<T>::Vector& squares,
+                                                     typename Simd<T>::Vector& products) {
+  using S = Simd<T>;
+  using V = typename S::Vector;
+  const Index pairs = terms / 3;
+  V sum[2] = {S::broadcast(T{0}), S::broadcast(T{0})};
+#pragma GCC unroll 4
+  for (Index k = 0; k < terms; k += S::lanes) {
+    const V some = load_part<T>(x + k, terms - k < S::lanes ? terms - k : S::lanes);
+    sum[k / S::lanes % 2] = S::fma(some, some, sum[k / S::lanes % 2]);
+  }
+  squares = S::add(sum[0], sum[1]);
+  products = S::broadcast(T{0});
+#pragma GCC unroll 4
+  for (Index k = 0; k < pairs; k += S::lanes) {
+    const Index some = pairs - k < S::lanes ? pairs - k : S::lanes;
+    products = S::fma(load_part<T>(x + k, some), load_part<T>(x + pairs + k, some), products);
+  }
+}
+
+/// The copy of `terms` elements with these sums.
+template <class T>
+__attribute__((always_inline)) inline void write_terms(const T* x, Index terms, T squares, T products, T* to) {
+  using S = Simd<T>;
+  PowerOfTwo<T> power = scale_for_squares<T>(squares);
+  T xi = power.value * power.value * products;
+  if (__builtin_expect(power.inverse == 0, 0)) {
+    const Index pairs = terms / 3;
+    power = scale_for_largest(x, terms);
+    xi = 0;
+    for (Index k = 0; k < pairs; ++k) xi += power.value * x[k] * (power.value * x[pairs + k]);
+  }
+  const typename S::Vector scale = S::broadcast(power.value);
+#pragma GCC unroll 4
+  for (Index k = 0; k < terms; k += S::lanes)
+    S::store(to + k, S::mul(scale, load_part<T>(x + k, terms - k < S::lanes ? terms - k : S::lanes)));
+  to[inner_product_terms] = -xi;
+  to[inner_product_terms + 1] = power.inverse;
+}
+
 /// Body of copy_portions(). So many terms are `known` when it is compiled, or 0. Sums of several rows together, since a
 /// row alone waits for its own (64 terms on Zen 5: 1.25 times as long).
 template <class T, Index known>
 inline void copy_terms(const T* const* rows, Index count, Index begin, Index some_terms, T* to, Index step) {
-  using S = Simd<T>;
-  using V = typename S::Vector;
   constexpr Index most = sums_at_once<T>;
   const Index terms = known ? known : some_terms;
-  const Index pairs = terms / 3;
-  V squares[most], products[most];
+  typename Simd<T>::Vector squares[most], products[most];
 #pragma GCC unroll 4
-  for (Index r = 0; r < most; ++r) {
-    const T* const x = rows[r < count ? r : 0] + begin;
-    V sum[2] = {S::broadcast(T{0}), S::broadcast(T{0})};
-    products[r] = sum[0];
-#pragma GCC unroll 4
-    for (Index k = 0; k < terms; k += S::lanes) {
-      const V some = load_part<T>(x + k, terms - k < S::lanes ? terms - k : S::lanes);
-      sum[k / S::lanes % 2] = S::fma(some, some, sum[k / S::lanes % 2]);
-    }
-    squares[r] = S::add(sum[0], sum[1]);
-#pragma GCC unroll 4
-    for (Index k = 0; k < pairs; k += S::lanes) {
-      const Index some = pairs - k < S::lanes ? pairs - k : S::lanes;
-      products[r] = S::fma(load_part<T>(x + k, some), load_part<T>(x + pairs + k, some), products[r]);
-    }
-  }
+  for (Index r = 0; r < most; ++r) sum_terms<T>(rows[r < count ? r : 0] + begin, terms, squares[r], products[r]);
   const auto square_sums = sums_of_lanes<T>(squares), product_sums = sums_of_lanes<T>(products);
 #pragma GCC unroll 4
-  for (Index r = 0; r < most; ++r, to += step) {
-    if (r == count) return;
-    const T* const x = rows[r] + begin;
-    PowerOfTwo<T> power = scale_for_squares<T>(square_sums[r]);
-    T xi = power.value * power.value * product_sums[r];
-    if (__builtin_expect(power.inverse == 0, 0)) {
-      power = scale_for_largest(x, terms);
-      xi = 0;
-      for (Index k = 0; k < pairs; ++k) xi += power.value * x[k] * (power.value * x[pairs + k]);
-    }
-    const V scale = S::broadcast(power.value);
-#pragma GCC unroll 4
-    for (Index k = 0; k < terms; k += S::lanes)
-      S::store(to + k, S::mul(scale, load_part<T>(x + k, terms - k < S::lanes ? terms - k : S::lanes)));
-    to[inner_product_terms] = -xi;
-    to[inner_product_terms + 1] = power.inverse;
+  for (Index r = 0; r < most; ++r) {
+    if (r < count) write_terms<T>(rows[r] + begin, terms, square_sums[r], product_sums[r], to + r * step);
   }
 }
 
