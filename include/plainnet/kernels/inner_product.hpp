@@ -11,18 +11,27 @@
 // that the definition can do (Isa::zen4, Isa::zen5).
 //
 // A sum of numbers of unlike size loses digits of the smaller one. So rows and columns are multiplied by powers of two,
-// which is exact, such that root mean squares are in [1, 2): of a row's portion of terms, and of a column. Then the
-// rounding error is 1.6 to 1.9 ε of the result for numbers of one size, where that of the definition, in the same
-// portions, is 1.3 to 1.5; 2.0 if every 300th term has a factor 16 times as large, and weights as much smaller, 9.6 if
-// it is 256 (root mean squares; tests/kernels/inner_product_test.cpp).
+// which is exact, such that their root mean squares are in [1, 2). Then the rounding error is 1.8 to 1.9 ε of the
+// result for numbers of one size, where that of the definition, in the same portions, is 1.3 to 1.5; 2.1 if every 300th
+// term has a factor 16 times as large, and weights as much smaller, 10 if it is 256 (root mean squares;
+// tests/kernels/inner_product_test.cpp).
 //
 // A portion of n ≤ 64 terms, with t = n / 3: terms k and t + k are a pair for k < t, the others are by the definition.
 //
-//   sum = −ξ(row) − η(column) + Σ (x_k + y_{t+k}) (x_{t+k} + y_k) + Σ x_k y_k (2 t ≤ k < n)
+//   sum = −η(column) + Σ (x_k + y_{t+k}) (x_{t+k} + y_k) + Σ x_k y_k (2 t ≤ k < n)
 //   ξ = Σ x_k x_{t+k},  η = Σ y_k y_{t+k}
 //
+// That is ξ too large. The ξ of all portions of a row are subtracted at once: one for each portion would be an addition
+// more to every sum (convformer_s18, Zen 5: 1.01 times as long). But where x has a mean, as behind a ReLU, they add up
+// to many times the result, and an error of 4.1 ε. So every other portion is multiplied by −y, which leaves ξ and η as
+// they are, and sums are subtracted from each other:
+//
+//   c_0 = sum_0 − s_0 Σ s_p ξ_p,  c_p = sum_p − c_{p−1},  s_p = (−1)^(P − 1 − p) for portion p of P
+//
+// The last c is the result, of which the means are gone (2.1 ε if only every other portion has one).
+//
 // A panel of weights holds −η before the rows of each portion. A row of the left-hand side is copied: its portions,
-// each multiplied by its power of two, and behind it −ξ and the inverse of that power.
+// multiplied by its power of two, and behind them −s_0 Σ s_p ξ_p and the inverse of that power.
 
 #include <algorithm>
 #include <cstdint>
@@ -76,10 +85,28 @@ inline Index inner_product_portions(Index depth) {
   return depth / inner_product_terms + (depth % inner_product_terms > 0);
 }
 
-/// Elements from a copied portion of a row to that of the next row: terms, −ξ and the inverse scale. With whole cache
-/// lines for each, 80 elements, vanillanet_9 takes 1.035 of the time on Zen 5, since copies of 2048 terms come from L3.
+/// s_p of a portion.
+inline int inner_product_sign(Index portion, Index portions) { return (portions - portion) % 2 != 0 ? 1 : -1; }
+
+/// Elements of a row's copy: its portions, −s_0 Σ s_p ξ_p and the inverse of its scale.
+inline Index inner_product_row_size(Index depth) {
+  return checked_add(checked_multiply(inner_product_portions(depth), inner_product_terms), 2);
+}
+
+/// Where copies of rows go: element k of portion p of row r to terms[p · portion_step + r · row_step + k], the two
+/// numbers behind its portions to ends[r · end_step].
 template <class T>
-inline constexpr Index inner_product_stride = inner_product_terms + 2;
+struct RowCopies {
+  T* terms;
+  Index portion_step;
+  Index row_step;
+  T* ends;
+  Index end_step;
+
+  RowCopies from(Index row) const {
+    return {terms + row * row_step, portion_step, row_step, ends + row * end_step, end_step};
+  }
+};
 
 /// Rows in a register block, at most. On Zen 4, of vanillanet_9 and poolformer_s36, blocks of 12 take 1.005 and 1.02
 /// times as long, of 9 1.02 and 1.01, of 8 1.03 and 1.04.
@@ -106,8 +133,7 @@ Index inner_product_rows(Index depth) {
 /// Elements of scratch memory for copies of so many rows.
 template <class T>
 Index inner_product_copies(Index depth) {
-  return whole_lines<T>(checked_multiply(inner_product_rows<T>(depth),
-                                         checked_multiply(inner_product_portions(depth), inner_product_stride<T>)));
+  return whole_lines<T>(checked_multiply(inner_product_rows<T>(depth), inner_product_row_size(depth)));
 }
 
 /// All elements of scratch memory that a thread multiplies with. Behind the copies: a few rows on their way; later the

@@ -40,16 +40,15 @@ inline PowerOfTwo<T> scale_for(T size) {
   return {E::power(E::greatest - 1 - exponent), size == 0 ? T{0} : E::power(exponent)};
 }
 
-/// The scale by which the root mean square of inner_product_terms numbers is in [1, 2), if the sum of their squares is
-/// not so large or small that digits were lost; else the inverse is 0.
+/// The scale by which a root mean square is in [1, 2), if its square is not so large or small that digits were lost;
+/// else the inverse is 0.
 template <class T>
-inline PowerOfTwo<T> scale_for_squares(T sum) {
+inline PowerOfTwo<T> scale_for_mean_square(T mean) {
   using E = ExponentBits<T>;
-  const Index exponent = E::of(sum);
+  const Index exponent = E::of(mean);
   constexpr Index margin = E::of_one / 4;
   if (exponent < margin || exponent > E::greatest - margin) return {0, 0};
-  constexpr Index root_of_terms = 3;  // 2^3
-  const Index root = ((exponent - E::of_one) >> 1) - root_of_terms;
+  const Index root = (exponent - E::of_one) >> 1;
   return {E::power(E::of_one - root), E::power(E::of_one + root)};
 }
 
@@ -65,21 +64,18 @@ inline PowerOfTwo<T> scale_for_largest(const T* x, Index count, Index step = 1) 
   return scale_for(largest / 2);
 }
 
-/// Sums of squares and of products of pairs of `terms` elements, in lanes.
+/// Adds the squares of `terms` elements, in lanes, and subtracts from their products of pairs those of portions before.
 template <class T>
 __attribute__((always_inline)) inline void sum_terms(const T* x, Index terms, typename Simd<T>::Vector& squares,
                                                      typename Simd<T>::Vector& products) {
   using S = Simd<T>;
-  using V = typename S::Vector;
   const Index pairs = terms / 3;
-  V sum[2] = {S::broadcast(T{0}), S::broadcast(T{0})};
 #pragma GCC unroll 4
   for (Index k = 0; k < terms; k += S::lanes) {
-    const V some = load_part<T>(x + k, terms - k < S::lanes ? terms - k : S::lanes);
-    sum[k / S::lanes % 2] = S::fma(some, some, sum[k / S::lanes % 2]);
+    const typename S::Vector some = load_part<T>(x + k, terms - k < S::lanes ? terms - k : S::lanes);
+    squares = S::fma(some, some, squares);
   }
-  squares = S::add(sum[0], sum[1]);
-  products = S::broadcast(T{0});
+  products = S::sub(S::broadcast(T{0}), products);
 #pragma GCC unroll 4
   for (Index k = 0; k < pairs; k += S::lanes) {
     const Index some = pairs - k < S::lanes ? pairs - k : S::lanes;
@@ -87,62 +83,73 @@ __attribute__((always_inline)) inline void sum_terms(const T* x, Index terms, ty
   }
 }
 
-/// The copy of `terms` elements with these sums.
+/// `terms` elements times `scale`, zeros up to a whole vector.
 template <class T>
-__attribute__((always_inline)) inline void write_terms(const T* x, Index terms, T squares, T products, T* to) {
+__attribute__((always_inline)) inline void scale_terms(const T* x, Index terms, typename Simd<T>::Vector scale, T* to) {
   using S = Simd<T>;
-  PowerOfTwo<T> power = scale_for_squares<T>(squares);
-  T xi = power.value * power.value * products;
-  if (__builtin_expect(power.inverse == 0, 0)) {
-    const Index pairs = terms / 3;
-    power = scale_for_largest(x, terms);
-    xi = 0;
-    for (Index k = 0; k < pairs; ++k) xi += power.value * x[k] * (power.value * x[pairs + k]);
-  }
-  const typename S::Vector scale = S::broadcast(power.value);
 #pragma GCC unroll 4
   for (Index k = 0; k < terms; k += S::lanes)
     S::store(to + k, S::mul(scale, load_part<T>(x + k, terms - k < S::lanes ? terms - k : S::lanes)));
-  to[inner_product_terms] = -xi;
-  to[inner_product_terms + 1] = power.inverse;
 }
 
-/// Body of copy_portions(). So many terms are `known` when it is compiled, or 0. Sums of several rows together, since a
-/// row alone waits for its own (64 terms on Zen 5: 1.25 times as long).
-template <class T, Index known>
-inline void copy_terms(const T* const* rows, Index count, Index begin, Index some_terms, T* to, Index step) {
-  constexpr Index most = sums_at_once<T>;
-  const Index terms = known ? known : some_terms;
-  typename Simd<T>::Vector squares[most], products[most];
+/// Σ s_p ξ_p of a row times `scale`, where sums of its own squares and products are too large or too small.
+template <class T>
+inline T sum_of_scaled_pairs(const T* row, Index depth, T scale) {
+  T sum = 0;
+  for (Index begin = 0; begin < depth; begin += inner_product_terms) {
+    const Index pairs = (depth - begin < inner_product_terms ? depth - begin : inner_product_terms) / 3;
+    sum = -sum;
+    for (Index k = begin; k < begin + pairs; ++k) sum += scale * row[k] * (scale * row[pairs + k]);
+  }
+  return sum;
+}
+
+/// Copies a row, of which these are the sums of squares and, s_p Σ x_k x_{t+k}, of products.
+template <class T>
+inline void copy_row(const T* row, Index depth, T squares, T products, const RowCopies<T>& to) {
+  using S = Simd<T>;
+  constexpr Index portion = inner_product_terms;
+  PowerOfTwo<T> power = scale_for_mean_square<T>(squares / static_cast<T>(depth));
+  T xi = power.value * power.value * products;
+  if (__builtin_expect(power.inverse == 0, 0)) {
+    power = scale_for_largest(row, depth);
+    xi = sum_of_scaled_pairs(row, depth, power.value);
+  }
+  const typename S::Vector scale = S::broadcast(power.value);
+  const Index whole = depth / portion * portion;
+  T* terms = to.terms;
+  for (Index k = 0; k < whole; k += portion, terms += to.portion_step) scale_terms<T>(row + k, portion, scale, terms);
+  if (whole < depth) scale_terms<T>(row + whole, depth - whole, scale, terms);
+  to.ends[0] = static_cast<T>(-inner_product_sign(0, inner_product_portions(depth))) * xi;
+  to.ends[1] = power.inverse;
+}
+
+/// Copies sums_at_once<T> rows at most. Their sums are reduced together, since a row alone waits for its own.
+template <class T>
+inline void copy_some_rows(const T* const* rows, Index count, Index depth, const RowCopies<T>& to) {
+  using S = Simd<T>;
+  constexpr Index most = sums_at_once<T>, portion = inner_product_terms;
+  const Index whole = depth / portion * portion;
+  typename S::Vector squares[most], products[most];
 #pragma GCC unroll 4
-  for (Index r = 0; r < most; ++r) sum_terms<T>(rows[r < count ? r : 0] + begin, terms, squares[r], products[r]);
+  for (Index r = 0; r < most; ++r) {
+    const T* const row = rows[r < count ? r : 0];
+    squares[r] = products[r] = S::broadcast(T{0});
+    for (Index k = 0; k < whole; k += portion) sum_terms<T>(row + k, portion, squares[r], products[r]);
+    if (whole < depth) sum_terms<T>(row + whole, depth - whole, squares[r], products[r]);
+  }
   const auto square_sums = sums_of_lanes<T>(squares), product_sums = sums_of_lanes<T>(products);
 #pragma GCC unroll 4
   for (Index r = 0; r < most; ++r) {
-    if (r < count) write_terms<T>(rows[r] + begin, terms, square_sums[r], product_sums[r], to + r * step);
+    if (r < count) copy_row<T>(rows[r], depth, square_sums[r], product_sums[r], to.from(r));
   }
 }
 
-/// Copies a portion of some rows, elements begin … begin + terms − 1 of each, row r to `to` + r · step: times a power
-/// of two, zeros up to a whole vector; and behind inner_product_terms of them −ξ and the inverse of that power.
+/// Copies `count` rows of `depth` elements. A row's copy depends on no other.
 template <class T>
-inline void copy_portions(const T* const* rows, Index count, Index begin, Index terms, T* to, Index step) {
-  if (terms == inner_product_terms) return copy_terms<T, inner_product_terms>(rows, count, begin, terms, to, step);
-  copy_terms<T, 0>(rows, count, begin, terms, to, step);
-}
-
-/// Copies `count` rows of `depth` elements: a row `row_step` elements behind the one before, and its portions
-/// `portion_step` from each other. A row's copy depends on no other.
-template <class T>
-inline void copy_rows(const T* const* rows, Index count, Index depth, T* to, Index row_step, Index portion_step) {
-  for (Index r = 0; r < count; r += sums_at_once<T>, rows += sums_at_once<T>, to += sums_at_once<T> * row_step) {
-    const Index some = count - r < sums_at_once<T> ? count - r : sums_at_once<T>;
-    T* portion = to;
-    for (Index k = 0; k < depth; k += inner_product_terms, portion += portion_step) {
-      const Index terms = depth - k < inner_product_terms ? depth - k : inner_product_terms;
-      copy_portions<T>(rows, some, k, terms, portion, row_step);
-    }
-  }
+inline void copy_rows(const T* const* rows, Index count, Index depth, const RowCopies<T>& to) {
+  for (Index r = 0; r < count; r += sums_at_once<T>)
+    copy_some_rows<T>(rows + r, count - r < sums_at_once<T> ? count - r : sums_at_once<T>, depth, to.from(r));
 }
 
 /// Body of scale_panel(). Every row moves towards the begin, so that rows may be read where others were written.
@@ -178,8 +185,9 @@ inline void scale_panel(Index depth, T* panel, T* scales) {
     }
     for (Index c = 0; c < columns; ++c) panel[c] = static_cast<T>(-sum[c]);
     panel += columns;
+    const auto sign = static_cast<T>(inner_product_sign(begin / inner_product_terms, inner_product_portions(depth)));
     for (Index i = 0; i < terms * columns; i += columns) {
-      for (Index c = 0; c < columns; ++c) panel[i + c] = scale[c] * from[i + c];
+      for (Index c = 0; c < columns; ++c) panel[i + c] = sign * scale[c] * from[i + c];
     }
     panel += terms * columns;
     from += terms * columns;

@@ -19,9 +19,9 @@ inline Operand operand_on(Isa isa) {
   return isa == Isa::zen4 && Simd<T>::lanes * sizeof(T) == 64 ? Operand::in_memory : Operand::in_register;
 }
 
-/// An element of each row of a block. In memory, the rows of a panel's vectors are to the compiler two pointers, so
-/// that it loads what they point at twice.
-template <class T, Operand operand>
+/// An element of each row of a block, `step` elements from row to row. In memory, the rows of a panel's vectors are to
+/// the compiler two pointers, so that it loads what they point at twice.
+template <class T, Operand operand, Index step = inner_product_terms>
 struct BlockTerm {
   const T* rows[2];
 
@@ -30,7 +30,7 @@ struct BlockTerm {
   }
 
   typename Simd<T>::Vector operator()(Index row, Index vector) const {
-    return Simd<T>::broadcast(rows[vector][row * inner_product_stride<T>]);
+    return Simd<T>::broadcast(rows[vector][row * step]);
   }
   void move_on() { ++rows[0], ++rows[1]; }
 };
@@ -45,9 +45,9 @@ struct PanelTerm {
   typename Simd<T>::Vector operator()(Index vector) const { return columns[vector]; }
 };
 
-/// sum(r, c) of a portion of terms: rows at `left`, inner_product_stride apart, times the portion of a panel at `b`.
-/// `ahead.step` bytes are asked for with every three terms, in L2; and in L1, but for Zen 4's of 32 KB, those a quarter
-/// of a portion before (Zen 5: 0.992 to 0.997 of the time of L1 alone).
+/// sum(r, c) of a portion of terms: rows at `left` times the portion of a panel at `b`. `ahead.step` bytes are asked
+/// for with every three terms, in L2; and in L1, but for Zen 4's of 32 KB, those a quarter of a portion before (Zen 5:
+/// 0.992 to 0.997 of the time of L1 alone).
 template <class T, Index rows, Operand operand>
 __attribute__((always_inline)) inline void sum_inner_products(Index terms, const T* left, const T* b, Ahead ahead,
                                                               typename Simd<T>::Vector (&sum)[rows][2]) {
@@ -55,12 +55,11 @@ __attribute__((always_inline)) inline void sum_inner_products(Index terms, const
   constexpr Index columns = MatmulBlock<T>::columns;
   constexpr Index nearer = (inner_product_terms + 1) * columns * static_cast<Index>(sizeof(T)) / 4;
   const Index pairs = terms / 3;
-  const BlockTerm<T, operand> xi(left + inner_product_terms);
-  const PanelTerm<T> eta(b);
+  const PanelTerm<T> minus_eta(b);
 #pragma GCC unroll 16
   for (Index r = 0; r < rows; ++r) {
 #pragma GCC unroll 2
-    for (Index v = 0; v < 2; ++v) sum[r][v] = S::add(xi(r, v), eta(v));
+    for (Index v = 0; v < 2; ++v) sum[r][v] = minus_eta(v);
   }
   BlockTerm<T, operand> x1(left), x2(left + pairs), x3(left + 2 * pairs);
   const T* first = b + columns;
@@ -93,34 +92,51 @@ __attribute__((always_inline)) inline void sum_inner_products(Index terms, const
   }
 }
 
-/// c (rows, panel) += scale(r) · the sums of a portion of terms; of the first it is what they are.
+/// Which of a row's portions it is.
+struct PortionPlace {
+  bool is_first;
+  bool is_last;
+};
+
+/// c (rows, panel) of a portion of terms from that of the portion before. ends[2 · r] is added to the first; the last
+/// is multiplied by ends[2 · r + 1], the inverse of a row's scale.
 template <class T, Index rows, Operand operand>
-__attribute__((noinline)) void add_inner_products(Index terms, const T* left, const T* b, Ahead ahead, bool is_first,
-                                                  T* c) {
+__attribute__((noinline)) void add_inner_products(Index terms, const T* left, const T* b, Ahead ahead,
+                                                  PortionPlace place, const T* ends, T* c) {
   using S = Simd<T>;
   typename S::Vector sum[rows][2];
   sum_inner_products<T, rows, operand>(terms, left, b, ahead, sum);
-  const BlockTerm<T, operand> scale(left + inner_product_terms + 1);
-  if (is_first) {
+  if (place.is_first) {
+    const BlockTerm<T, operand, 2> xi(ends);
 #pragma GCC unroll 16
     for (Index r = 0; r < rows; ++r) {
 #pragma GCC unroll 2
-      for (Index v = 0; v < 2; ++v) S::store(c + (2 * r + v) * S::lanes, S::mul(scale(r, v), sum[r][v]));
+      for (Index v = 0; v < 2; ++v) sum[r][v] = S::add(sum[r][v], xi(r, v));
     }
-    return;
+  } else {
+#pragma GCC unroll 16
+    for (Index r = 0; r < rows; ++r) {
+#pragma GCC unroll 2
+      for (Index v = 0; v < 2; ++v) sum[r][v] = S::sub(sum[r][v], S::load(c + (2 * r + v) * S::lanes));
+    }
+  }
+  if (place.is_last) {
+    const BlockTerm<T, operand, 2> scale(ends + 1);
+#pragma GCC unroll 16
+    for (Index r = 0; r < rows; ++r) {
+#pragma GCC unroll 2
+      for (Index v = 0; v < 2; ++v) sum[r][v] = S::mul(scale(r, v), sum[r][v]);
+    }
   }
 #pragma GCC unroll 16
   for (Index r = 0; r < rows; ++r) {
 #pragma GCC unroll 2
-    for (Index v = 0; v < 2; ++v) {
-      T* const to = c + (2 * r + v) * S::lanes;
-      S::store(to, S::fma(scale(r, v), sum[r][v], S::load(to)));
-    }
+    for (Index v = 0; v < 2; ++v) S::store(c + (2 * r + v) * S::lanes, sum[r][v]);
   }
 }
 
 template <class T>
-using AddInnerProducts = void (*)(Index, const T*, const T*, Ahead, bool, T*);
+using AddInnerProducts = void (*)(Index, const T*, const T*, Ahead, PortionPlace, const T*, T*);
 
 /// add_inner_products() of a block of `height` rows, at most `most`.
 template <class T, Index most = inner_product_block_rows<T>>
@@ -175,7 +191,6 @@ struct ScaledProducts {
 template <class T>
 struct InnerProductMethod {
   static constexpr Index columns = MatmulBlock<T>::columns;
-  static constexpr Index stride = inner_product_stride<T>;
 
   static Index rows_in_portion(Index count, Index depth, Index pool) {
     return portion_of<T>(count, inner_product_rows<T>(depth), pool);
@@ -183,16 +198,23 @@ struct InnerProductMethod {
 
   static Index copies_size(Index depth) { return inner_product_copies<T>(depth); }
 
-  /// Copies of rows, (portion of terms, row, term): list[0] points at the first.
+  /// Copies of `count` rows: (portion of terms, row, term), and the two numbers behind each.
+  static RowCopies<T> copies_of(Index count, Index depth, T* copies) {
+    constexpr Index terms = inner_product_terms;
+    return {copies, count * terms, terms, copies + inner_product_portions(depth) * count * terms, 2};
+  }
+
+  /// list[0] points at copies.
   static void locate(const RowSource<T>& rows, Isa isa, Range portion, Index depth, T* copies, T* beside,
                      const T** list) {
     list[0] = copies;
+    const RowCopies<T> to = copies_of(portion.size(), depth, copies);
     for (Index first = 0; first < portion.size(); first += inner_product_rows_located) {
       const Index left = portion.size() - first;
       const Index some = left < inner_product_rows_located ? left : inner_product_rows_located;
       const T* row[inner_product_rows_located];
       rows.locate(isa, portion.begin + first, some, beside, row);
-      copy_rows<T>(row, some, depth, copies + first * stride, stride, portion.size() * stride);
+      copy_rows<T>(row, some, depth, to.from(first));
     }
   }
 
@@ -206,6 +228,7 @@ struct InnerProductMethod {
     const AddInnerProducts<T> lower_block = inner_products_of<T>(blocks.height - 1, operand);
     const AddInnerProducts<T> higher_block = inner_products_of<T>(blocks.height, operand);
     const Index portions = inner_product_portions(depth);
+    const T* const ends = left + portions * rows * inner_product_terms;
     for (Index portion = 0; portion < portions; ++portion) {
       const bool is_last = portion + 1 == portions;
       const Index begin = portion * inner_product_terms;
@@ -215,13 +238,16 @@ struct InnerProductMethod {
       const Index steps = blocks.count * (terms / 3);
       const Index step = steps > 0 ? (bytes + steps - 1) / steps : 0;
       Ahead ahead{reinterpret_cast<const char*>(next) + bytes / 2, step};
+      const PortionPlace place{portion == 0, is_last};
       T* product = c;
+      const T* end = ends;
       for (Index i = 0; i < blocks.count; ++i) {
         const bool is_higher = i < blocks.higher;
         const Index height = is_higher ? blocks.height : blocks.height - 1;
-        (is_higher ? higher_block : lower_block)(terms, left, panel, ahead, portion == 0, product);
+        (is_higher ? higher_block : lower_block)(terms, left, panel, ahead, place, end, product);
         ahead = ahead.after(terms / 3);
-        left += height * stride;
+        left += height * inner_product_terms;
+        end += 2 * height;
         product += height * columns;
       }
       panel = next;

@@ -171,9 +171,9 @@ struct PackedWinograd {
   /// Channels of a transformed tile in memory: whole vectors.
   Index input_row() const { return (group_in() + lanes_of<T>(isa) - 1) / lanes_of<T>(isa) * lanes_of<T>(isa); }
   /// Elements of a position of a tile that is multiplied.
-  Index product_row() const {
-    return is_by_inner_products() ? inner_product_portions(group_in()) * inner_product_stride<T> : input_row();
-  }
+  Index product_row() const { return is_by_inner_products() ? inner_product_row_size(group_in()) : input_row(); }
+  /// Elements from position to position of so many tiles.
+  Index input_stride(Index tiles) const { return whole_lines<T>(tiles * product_row()) + winograd_gap<T>; }
   /// Tiles in a register block, at most.
   Index block_rows() const { return is_by_inner_products() ? inner_product_most_rows : matmul_block_rows(isa); }
 
@@ -194,9 +194,7 @@ struct PackedWinograd {
   WinogradPortions portions(Index tiles) const { return {tiles, block_rows(), tiles_in_cache() / block_rows()}; }
   /// Elements of scratch memory for transformed tiles; for the sums of a panel, where before them a tile lies on its
   /// way to copies; and in all, for each thread.
-  Index input_scratch() const {
-    return whole_lines<T>(positions() * (tiles_in_cache() * product_row() + winograd_gap<T>));
-  }
+  Index input_scratch() const { return positions() * input_stride(tiles_in_cache()); }
   Index sum_scratch() const {
     const Index sums = (tiles_in_cache() + matmul_most_rows) * matmul_panel_columns<T>(isa);
     return positions() * (std::max(sums, is_by_inner_products() ? input_row() : 0) + winograd_gap<T>);

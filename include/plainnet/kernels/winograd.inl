@@ -19,7 +19,7 @@ struct WinogradPortion {
   T* transformed;  // (position, channel, column of a panel), likewise; where weights are taps
 
   Index input_row() const { return packed.input_row(); }
-  Index input_stride() const { return tiles.size() * packed.product_row() + winograd_gap<T>; }
+  Index input_stride() const { return packed.input_stride(tiles.size()); }
   Index sum_stride() const { return (tiles.size() + MatmulBlock<T>::rows) * columns + winograd_gap<T>; }
 
   /// The pixels that a tile sees; zeros outside the map.
@@ -54,8 +54,10 @@ struct WinogradPortion {
         transform_input<T, side>(pixels, c, part, to + c, stride);
       }
       if (!is_copied) continue;
-      copy_rows<T>(rows, positions, packed.group_in(), inputs + i * inner_product_stride<T>, input_stride(),
-                   tiles.size() * inner_product_stride<T>);
+      const RowCopies<T> copies = InnerProductMethod<T>::copies_of(tiles.size(), packed.group_in(), inputs);
+      copy_rows<T>(rows, positions, packed.group_in(),
+                   {copies.terms + i * copies.row_step, copies.portion_step, input_stride(),
+                    copies.ends + i * copies.end_step, input_stride()});
     }
   }
 
