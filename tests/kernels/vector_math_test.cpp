@@ -45,6 +45,13 @@ std::vector<T> run_exponential(const std::vector<T>& in, Isa isa) {
   return out;
 }
 
+template <class T>
+std::vector<T> run_power_of_two(const std::vector<T>& in, Isa isa) {
+  std::vector<T> out(in.size());
+  power_of_two<T>(in.data(), static_cast<Index>(in.size()), out.data(), isa);
+  return out;
+}
+
 double exact_gelu(double x) { return x * std::erfc(-x / std::sqrt(2.0)) / 2; }
 
 TEST(VectorMath, GeluIsWithinItsBound) {
@@ -98,6 +105,38 @@ TEST(VectorMath, ExponentialIsWithinItsBound) {
     EXPECT_EQ(special[3], 0.0f) << to_string(isa);
     EXPECT_TRUE(std::isnan(special[4])) << to_string(isa);
     EXPECT_EQ(special[5], 0.0f) << to_string(isa);
+  }
+}
+
+TEST(VectorMath, PowerOfTwoIsWithinItsBound) {
+  std::vector<float> in;
+  for (float x : sweep()) {
+    if (x <= 0) in.push_back(x);
+  }
+  for (Isa isa : test::supported_isas()) {
+    const std::vector<float> found = run_power_of_two(in, isa);
+    double worst = 0;
+    for (std::size_t i = 0; i < found.size(); ++i) {
+      const double x = static_cast<double>(in[i]);
+      const double expected = std::exp2(x);
+      if (x < -126) {
+        ASSERT_TRUE(found[i] >= 0 && found[i] <= 0x1.02p-126f) << to_string(isa) << ", x " << x;
+      } else {
+        const double error = std::abs(static_cast<double>(found[i]) - expected) / expected;
+        ASSERT_LE(error, 3e-7) << to_string(isa) << ", x " << x;
+        worst = std::max(worst, error);
+      }
+    }
+    RecordProperty(std::string(to_string(isa)), std::to_string(worst * 1e9));
+    const std::vector<float> special =
+        run_power_of_two<float>({0.0f, -0.0f, -infinity, nan, -126.6f, -1.0f, -126.0f}, isa);
+    EXPECT_EQ(special[0], 1.0f) << to_string(isa);
+    EXPECT_EQ(special[1], 1.0f) << to_string(isa);
+    EXPECT_EQ(special[2], 0.0f) << to_string(isa);
+    EXPECT_TRUE(std::isnan(special[3])) << to_string(isa);
+    EXPECT_EQ(special[4], 0.0f) << to_string(isa);
+    EXPECT_EQ(special[5], 0.5f) << to_string(isa);
+    EXPECT_EQ(special[6], 0x1p-126f) << to_string(isa);
   }
 }
 
@@ -175,18 +214,22 @@ TEST(VectorMath, DoubleIsAsExactAsTheStandardLibrary) {
   test::Random random(1);
   std::vector<double> in(1003);
   random.fill(in.data(), in.data() + in.size(), -12, 12);
+  std::vector<double> not_positive;
+  for (double x : in) not_positive.push_back(std::min(x, 0.0));
   constexpr double epsilon = std::numeric_limits<double>::epsilon();
   for (Isa isa : test::supported_isas()) {
     const std::vector<double> gelu = run(Activation::gelu, in, 0.0, isa);
     const std::vector<double> sigmoid = run(Activation::sigmoid, in, 0.0, isa);
     const std::vector<double> silu = run(Activation::silu, in, 0.0, isa);
     const std::vector<double> exponential = run_exponential(in, isa);
+    const std::vector<double> power_of_two = run_power_of_two(not_positive, isa);
     for (std::size_t i = 0; i < in.size(); ++i) {
       const double x = in[i];
       ASSERT_NEAR(gelu[i], exact_gelu(x), 4 * epsilon * std::abs(x)) << to_string(isa);
       ASSERT_NEAR(sigmoid[i], 1 / (1 + std::exp(-x)), 4 * epsilon) << to_string(isa);
       ASSERT_NEAR(silu[i], x / (1 + std::exp(-x)), 4 * epsilon * std::abs(x)) << to_string(isa);
       ASSERT_NEAR(exponential[i], std::exp(x), 2 * epsilon * std::exp(x)) << to_string(isa);
+      ASSERT_NEAR(power_of_two[i], std::exp2(not_positive[i]), 2 * epsilon) << to_string(isa);
     }
   }
 }

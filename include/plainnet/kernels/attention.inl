@@ -3,7 +3,7 @@
 // Everything is computed transposed, a panel of queries wide, so that the softmax needs no sums across lanes, and the
 // scores are themselves the panel that the second product reads:
 //
-//   S (token, query) = k · qᵀ        P = exp(S − max over tokens)        Oᵀ (d, query) = vᵀ · P / Σ over tokens
+//   S (token, query) = k · qᵀ log₂ e      P = 2^(S − max over tokens)      Oᵀ (d, query) = vᵀ · P / Σ over tokens
 //
 // A panel is two vectors wide, the last one only one where that suffices.
 
@@ -76,7 +76,7 @@ inline void multiply_rows_by_panel(const T* left, Index stride, Index rows, Inde
   }
 }
 
-/// scores (tokens, panel) become exp(score − the column's largest), `inverse` (panel) becomes 1 / the columns' sums.
+/// scores (tokens, panel) become 2^(score − the column's largest), `inverse` (panel) becomes 1 / the columns' sums.
 /// NaN among a column's scores may be passed over by the maximum, but not by the sum.
 template <class T, Index vectors>
 inline void exponentiate_columns(T* scores, Index tokens, T* inverse) {
@@ -97,7 +97,7 @@ inline void exponentiate_columns(T* scores, Index tokens, T* inverse) {
   for (Index t = 0; t < tokens; ++t, scores += columns) {
 #pragma GCC unroll 2
     for (Index v = 0; v < vectors; ++v) {
-      const V p = exponential<T>(S::sub(S::load(scores + v * S::lanes), largest[v]));
+      const V p = power_of_two<T>(S::sub(S::load(scores + v * S::lanes), largest[v]));
       S::store(scores + v * S::lanes, p);
       sum[v] = S::add(sum[v], p);
     }
@@ -121,6 +121,9 @@ inline void attend_by_panel(const Attention<T>& a, const T* q, const T* values, 
   T* const result = scores + a.tokens * columns;  // (d, columns)
   for (Index i = 0; count < columns && i < d * columns; ++i) queries[i] = T{0};
   transpose<T>(q + first * stride, stride, count, d, queries, columns);
+  constexpr T log2_of_e = static_cast<T>(1.44269504088896341);
+  for (Index i = 0; i < d * columns; i += S::lanes)
+    S::store(queries + i, S::mul(S::broadcast(log2_of_e), S::load(queries + i)));
   multiply_rows_by_panel<T, vectors>(q + out_stride, stride, a.tokens, d, queries, scores);
   alignas(64) T inverse[columns];
   exponentiate_columns<T, vectors>(scores, a.tokens, inverse);

@@ -1,9 +1,10 @@
 #pragma once
-// Functions of vectors, for other kernels to use: exponential, activations, parts of vectors, sums of lanes.
+// Functions of vectors, for other kernels to use: exponentials, activations, parts of vectors, sums of lanes.
 //
 // Error bounds of the float versions; double computes lane by lane with the functions of <cmath>.
 //
 //   exponential(x)  relative error 4e-7; 0 below −87.68, where the result would be smaller than 2^-126, ∞ above 88.38
+//   power_of_two(x) 2^x of x ≤ 0; relative error 3e-7; 0 below −126.5
 //   sigmoid(x)      1 / (1 + e^-x); absolute error 4e-7
 //   silu(x)         x · sigmoid(x); error 4e-7 · |x|; NaN for −∞ as in PyTorch
 //   gelu(x)         x · Φ(x), Φ(x) = (1 + erf(x / √2)) / 2; error 4e-7 · |x|, with AVX-512 1.2e-7 · |x|; NaN for
@@ -69,6 +70,12 @@ void activate(const T* in, Index count, Activation activation, T slope, T* out, 
 template <class T>
 void exponential(const T* in, Index count, T* out, Isa isa) {
   PLAINNET_DISPATCH(isa, exponential_array<T>(in, count, out));
+}
+
+/// out[i] = 2^in[i] of in[i] ≤ 0; both may be the same array.
+template <class T>
+void power_of_two(const T* in, Index count, T* out, Isa isa) {
+  PLAINNET_DISPATCH(isa, power_of_two_array<T>(in, count, out));
 }
 
 }  // namespace plainnet::kernels

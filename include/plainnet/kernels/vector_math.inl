@@ -126,6 +126,25 @@ inline typename Simd<T>::Vector exponential(typename Simd<T>::Vector x) {
   }
 }
 
+/// 2^x of x ≤ 0, likewise, with n = round(x) and r = x − n, which is exact. 2^r: the polynomial of e^r in r · ln 2.
+template <class T>
+inline typename Simd<T>::Vector power_of_two(typename Simd<T>::Vector x) {
+  using S = Simd<T>;
+  if constexpr (sizeof(T) == sizeof(double)) {
+    alignas(64) T part[S::lanes];
+    S::store(part, x);
+    for (T& value : part) value = std::exp2(value);
+    return S::load(part);
+  } else {
+    constexpr T two_to_r[] = {1.0f, 0.693147181f, 0.240222442f, 0.0555034104f, 0.00967145348f, 0.00133996322f};
+    constexpr T shift = 12582912.0f + 127.0f;
+    x = S::at_least(S::broadcast(-127.0f), x);
+    const typename S::Vector biased = S::add(x, S::broadcast(shift));
+    const typename S::Vector r = S::sub(x, S::sub(biased, S::broadcast(shift)));
+    return S::mul(polynomial<T>(two_to_r, r), S::shift_bits(biased));
+  }
+}
+
 template <class T>
 inline typename Simd<T>::Vector sigmoid(typename Simd<T>::Vector x) {
   using S = Simd<T>;
@@ -249,11 +268,21 @@ inline void activate_array(const T* in, Index count, Activation activation, T sl
   }
 }
 
-template <class T>
-inline void exponential_array(const T* in, Index count, T* out) {
+template <class T, typename Simd<T>::Vector (*function)(typename Simd<T>::Vector)>
+inline void apply_to_array(const T* in, Index count, T* out) {
   constexpr Index lanes = Simd<T>::lanes;
   for (Index i = 0; i < count; i += lanes) {
     const Index part = count - i < lanes ? count - i : lanes;
-    store_part<T>(out + i, exponential<T>(load_part<T>(in + i, part)), part);
+    store_part<T>(out + i, function(load_part<T>(in + i, part)), part);
   }
+}
+
+template <class T>
+inline void exponential_array(const T* in, Index count, T* out) {
+  apply_to_array<T, exponential<T>>(in, count, out);
+}
+
+template <class T>
+inline void power_of_two_array(const T* in, Index count, T* out) {
+  apply_to_array<T, power_of_two<T>>(in, count, out);
 }
