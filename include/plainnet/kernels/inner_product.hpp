@@ -62,8 +62,8 @@ enum class MatmulMethod { definition, inner_products };
 ///   4, 2048, 512        1.18          3136, 48, 512    0.93
 ///   784, 128, 512       1.19 to 1.22  1, 512, 2048     0.72
 ///
-/// Zen 5: 1.19 to 1.28 with 256 terms and columns or more, 1.09 to 1.24 with 128 terms or 64 to 128 columns, 1.02
-/// to 1.16 with 64 to 96 terms, 1.1 with one row.
+/// Zen 5: 1.20 to 1.34 with 256 terms and columns or more, 1.21 to 1.22 with 128 terms or columns, 1.08 to 1.10 with 64
+/// or with four rows.
 template <class T>
 MatmulMethod matmul_method(Isa isa, Index depth, Index columns) {
   const bool fits = columns % (2 * lanes_of<T>(isa)) == 0;
