@@ -104,7 +104,7 @@ inline T sum_of_scaled_pairs(const T* row, Index depth, T scale) {
   return sum;
 }
 
-/// Copies a row, of which these are the sums of squares and, s_p Σ x_k x_{t+k}, of products.
+/// Copies a row, whose sum of squares and Σ s_p ξ_p, before it is scaled, these are.
 template <class T>
 inline void copy_row(const T* row, Index depth, T squares, T products, const RowCopies<T>& to) {
   using S = Simd<T>;

@@ -100,8 +100,9 @@ struct PortionPlace {
   bool is_last;
 };
 
-/// c (rows, panel) of a portion of terms from that of the portion before. ends[2 · r] is added to the first; the last
-/// is multiplied by ends[2 · r + 1], the inverse of a row's scale.
+/// c (rows, panel) becomes c_p of a portion of terms where it was c_{p−1} (inner_product.hpp); that of the first has
+/// ends[2 · r] in its place, −s_0 Σ s_p ξ_p, and the last is multiplied by ends[2 · r + 1], the inverse of a row's
+/// scale.
 template <class T, Index rows, Operand operand>
 __attribute__((noinline)) void add_inner_products(Index terms, const T* left, const T* b, Ahead ahead,
                                                   PortionPlace place, const T* ends, T* c) {

@@ -54,10 +54,9 @@ struct WinogradPortion {
         transform_input<T, side>(pixels, c, part, to + c, stride);
       }
       if (!is_copied) continue;
-      const RowCopies<T> copies = InnerProductMethod<T>::copies_of(tiles.size(), packed.group_in(), inputs);
+      const auto copies = InnerProductMethod<T>::copies_of(tiles.size(), packed.group_in(), inputs).from(i);
       copy_rows<T>(rows, positions, packed.group_in(),
-                   {copies.terms + i * copies.row_step, copies.portion_step, input_stride(),
-                    copies.ends + i * copies.end_step, input_stride()});
+                   {copies.terms, copies.portion_step, input_stride(), copies.ends, input_stride()});
     }
   }
 
