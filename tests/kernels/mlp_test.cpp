@@ -38,12 +38,12 @@ struct Layers {
   }
 };
 
-/// Small ones, one that is fused for few threads only, one that is fused for three, and two for inner products, of
-/// which one is fused.
+/// Small ones, one that is fused for few threads only, one that is fused for three, and three for inner products, of
+/// which one is fused, and one has too few rows to share out.
 template <class T>
 std::vector<MlpSizes<T>> all_sizes() {
-  return {{1, 5, 7, 3},        {50, 33, 70, 33},     {700, 24, 400, 24},
-          {2200, 24, 200, 24}, {224, 512, 512, 512}, {2600, 64, 128, 64}};
+  return {{1, 5, 7, 3},         {50, 33, 70, 33},    {700, 24, 400, 24}, {2200, 24, 200, 24},
+          {224, 512, 512, 512}, {2600, 64, 128, 64}, {20, 128, 416, 64}};
 }
 
 template <class T>

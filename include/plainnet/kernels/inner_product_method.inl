@@ -261,13 +261,16 @@ struct InnerProductMethod {
   /// the last the first of `later`.
   static void multiply(const T* const* rows, Range portion, const PackedView<T>& b, Range panels, Range later,
                        const Epilogue<T>& epilogue, T* out, Index out_stride, T* beside) {
-    const Index size = portion.size() * columns;
+    const bool is_unfinished = epilogue.is_unfinished;
+    const Index size = is_unfinished ? out_stride : portion.size() * columns;
     const Index panel_size = b.panel_size();
-    for (Index i = panels.begin; i < panels.end; ++i) {
+    T* product = is_unfinished ? out + panels.begin * size + portion.begin * columns : beside;
+    for (Index i = panels.begin; i < panels.end; ++i, product += size) {
       const Index next = i + 1 < panels.end ? i + 1 : later.begin;
       multiply_panel(b.isa, rows[0], portion.size(), b.depth, b.panels + i * panel_size, b.panels + next * panel_size,
-                     beside + (i - panels.begin) * size);
+                     product);
     }
+    if (is_unfinished) return;
     const Epilogue<T> pooled{.pool = epilogue.pool};
     BlockResult<T> result(epilogue.pool > 1 ? pooled : epilogue, b.bias, out, out_stride);
     result.move_down(portion.begin / epilogue.pool);
@@ -275,7 +278,8 @@ struct InnerProductMethod {
     finish_products(beside, size, b.scales + panels.begin * columns, panels.size(), portion.size(), result);
   }
 
-  /// `count` products of `rows` rows become their results, side by side: a few rows of all before the next.
+  /// `count` products of `rows` rows, `size` elements from one to the next, become their results, side by side: a few
+  /// rows of all before the next.
   static void finish_products(const T* products, Index size, const T* scales, Index count, Index rows,
                               BlockResult<T> result) {
     const Index pool = result.epilogue->pool;

@@ -1,5 +1,7 @@
 #pragma once
 // Two linear layers with an activation between them, on every row: the hidden rows never leave the caches.
+//
+// Where both are by inner products, the activation waits until the second layer copies its rows.
 
 #include <algorithm>
 
@@ -16,7 +18,7 @@ struct MlpSizes {
   Index hidden;
   Index outputs;
 
-  /// From hidden row to hidden row.
+  /// From hidden row to hidden row, where they are finished. Unfinished they take no more.
   Index hidden_stride() const { return copied_row_stride<T>(hidden); }
 
   /// Rows that pass both layers at a time: their hidden values stay in L2.
@@ -42,6 +44,31 @@ struct MlpSizes {
   }
 };
 
+/// The first layer of an MLP, and whether its activation waits for the second.
+template <class T>
+struct HiddenLayer {
+  const PackedView<T>& weights;
+  Activation activation;
+  bool is_unfinished;
+
+  Epilogue<T> epilogue() const {
+    return is_unfinished ? Epilogue<T>{.is_unfinished = true} : Epilogue<T>{.activation = activation};
+  }
+
+  /// From row to row of `rows`, or from panel to panel.
+  Index stride(const MlpSizes<T>& sizes, Index rows) const {
+    return is_unfinished ? rows * matmul_panel_columns<T>(weights.isa) : sizes.hidden_stride();
+  }
+
+  /// Calls `use` with the hidden rows at `data`.
+  template <class Use>
+  void read(const T* data, Index stride, const Use& use) const {
+    if (!is_unfinished) return use(MatrixRows<T>(data, stride));
+    const Epilogue<T> finish{.activation = activation};
+    use(UnfinishedRows<T>(data, stride, weights, finish));
+  }
+};
+
 /// out (sizes.rows, outputs) = second(act(first(rows) + bias)) + bias + scale · residual. `scratch` has as many
 /// elements as `sizes` says. The result depends neither on the number of threads nor on whether the layers are fused.
 /// `out` may be where the rows come from.
@@ -50,26 +77,36 @@ void mlp(const RowSource<T>& rows, const MlpSizes<T>& sizes, const PackedView<T>
          const PackedView<T>& second, const Epilogue<T>& epilogue, T* out, Index out_stride, T* scratch,
          Executor& pool) {
   const Index row_count = sizes.rows;
-  const Index stride = sizes.hidden_stride();
-  const Epilogue<T> between{.activation = activation};
-  if (!sizes.is_fused(pool.size())) {
-    T* const rest = scratch + row_count * stride;
+  const bool is_fused = sizes.is_fused(pool.size());
+  const bool are_inner_products =
+      first.method() == MatmulMethod::inner_products && second.method() == MatmulMethod::inner_products;
+  // Not where each thread would finish all rows.
+  const bool waits = are_inner_products && (is_fused || multiplies_by_rows<T>(row_count, 1, second, pool.size()));
+  const HiddenLayer<T> layer{first, activation, waits};
+  const Epilogue<T> between = layer.epilogue();
+  if (!is_fused) {
+    const Index stride = layer.stride(sizes, row_count);
+    T* const rest = scratch + row_count * sizes.hidden_stride();
     multiply<T>(rows, row_count, first, between, scratch, stride, rest, pool);
-    const MatrixRows<T> hidden(scratch, stride);
-    return multiply<T>(hidden, row_count, second, epilogue, out, out_stride, rest, pool);
+    return layer.read(scratch, stride, [&](const RowSource<T>& hidden) {
+      multiply<T>(hidden, row_count, second, epilogue, out, out_stride, rest, pool);
+    });
   }
   const Index at_once = sizes.rows_at_once();
+  const Index stride = layer.stride(sizes, at_once);
   const Index scratch_size = sizes.scratch(pool.size()) / pool.size();
   const Index pieces = (row_count + pool.size() * at_once - 1) / (pool.size() * at_once);
   share_out(pool, row_count, pieces, [&](Range part, Index thread) {
     T* const hidden = scratch + thread * scratch_size;
-    T* const rest = hidden + at_once * stride;
+    T* const rest = hidden + at_once * sizes.hidden_stride();
     for (Index begin = part.begin; begin < part.end; begin += at_once) {
       const Range portion{0, std::min(at_once, part.end - begin)};
       multiply_part<T>(RowsFrom<T>(rows, begin), portion, first, {0, first.panel_count()}, between, hidden, stride,
                        rest);
-      multiply_part<T>(MatrixRows<T>(hidden, stride), portion, second, {0, second.panel_count()},
-                       epilogue.from(begin, 0), out + begin * out_stride, out_stride, rest);
+      layer.read(hidden, stride, [&](const RowSource<T>& hidden_rows) {
+        multiply_part<T>(hidden_rows, portion, second, {0, second.panel_count()}, epilogue.from(begin, 0),
+                         out + begin * out_stride, out_stride, rest);
+      });
     }
   });
 }
