@@ -227,6 +227,11 @@ TYPED_TEST(ConvolveOf, AddsAScaledResidualAfterTheActivation) {
   std::vector<test::ConvolutionRow> rows = rows_read_in_place();
   rows.push_back({{.batch = 2, .height = 5, .width = 7, .channels = 12}, 18, Window{}, 3});
   rows.push_back({{.batch = 2, .height = 6, .width = 7, .channels = 6}, 10, Window{.kernel = 3, .padding = 1}, 2});
+  rows.push_back(  // by inner products where they are the faster
+      {{.batch = 2, .height = 7, .width = 6, .channels = 2 * 25},
+       2 * 64,
+       Window{.kernel = 3, .stride = 2, .padding = 1},
+       2});
   for (const test::ConvolutionRow& row : rows) {
     const Weights<T> weights(row, random);
     const Tensor<T> in = random.map<T>(row.in);

@@ -185,8 +185,11 @@ class Program {
   kernels::ConvolutionMethod method_for(const Conv2d<T>& conv) const {
     if (shapes_.empty()) return kernels::ConvolutionMethod::direct;
     const Shape out = conv.output_shape(next_input());
-    return kernels::convolution_method(conv.window(), out.height, out.width, conv.in_channels() / conv.groups(),
-                                       conv.out_channels() / conv.groups());
+    const Window window = conv.window();
+    const Index group_in = conv.in_channels() / conv.groups(), group_out = conv.out_channels() / conv.groups();
+    const Index depth = window.kernel.height * window.kernel.width * group_in;
+    return kernels::convolution_method(window, out.height, out.width, group_in, group_out,
+                                       kernels::matmul_method<T>(isa_, depth, group_out));
   }
 
   template <class... Layers, std::size_t... i>

@@ -86,11 +86,11 @@ struct WindowRows final : RowSource<T> {
     }
   }
 
-  /// Without a call for every run (7×7 windows of 3 channels: 0.94 of the layer's time); the last piece overlaps the
-  /// one before.
+  /// Without a call for every short run (7×7 windows of 3 channels: 0.94 of the layer's time); the last piece overlaps
+  /// the one before.
   static void copy_run(const T* from, Index count, T* to) {
     constexpr Index piece = 32 / sizeof(T);
-    if (count < piece) {
+    if (count < piece || count > 8 * piece) {
       std::copy_n(from, count, to);
       return;
     }
@@ -164,12 +164,11 @@ struct PackedConvolution {
 
   /// Whether taps are read where they lie; else windows are copied, which is faster for the few channels of a stem (3
   /// of a 7×7 window: 1.4 times, 4 of a 3×3: 1.1 times, 8: even, 16: slower), whose taps are too short for a loop each,
-  /// and for 1×1 windows, where no element is copied twice (14×14 of 1024 channels: 1.05 times).
-  static bool reads_in_place(const Window& window, Index group_in) {
-    const Index taps = window.kernel.height * window.kernel.width;
-    return !window.is_pointwise() && group_in >= 8 && taps <= most_tap_pixels / matmul_most_rows;
+  /// for 1×1 windows, where no element is copied twice (14×14 of 1024 channels: 1.05 times), and for inner products.
+  bool reads_in_place() const {
+    return !window.is_pointwise() && group_in() >= 8 && taps() <= most_tap_pixels / matmul_most_rows &&
+           groups.front().view().method() == MatmulMethod::definition;
   }
-  bool reads_in_place() const { return reads_in_place(window, group_in()); }
 
   /// Output pixels whose windows stay in L2 beside a panel of weights.
   Index pixels_in_cache() const {
@@ -194,9 +193,7 @@ PackedConvolution<T> pack_convolution(const T* weight, const T* bias, Index in_c
   const Index group_out = out_channels / groups;
   const Index taps = window.kernel.height * window.kernel.width;
   const Index depth = group_in * taps;
-  const MatmulMethod method = PackedConvolution<T>::reads_in_place(window, group_in)
-                                  ? MatmulMethod::definition
-                                  : matmul_method<T>(isa, depth, group_out);
+  const MatmulMethod method = matmul_method<T>(isa, depth, group_out);
   AlignedVector<T> reordered(static_cast<std::size_t>(taps == 1 ? 0 : checked_multiply(group_out, depth)));
   for (Index group = 0; group < groups; ++group) {
     const T* source = weight + group * group_out * depth;

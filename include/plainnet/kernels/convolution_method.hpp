@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "plainnet/core/window.hpp"
+#include "plainnet/kernels/inner_product.hpp"
 
 namespace plainnet::kernels {
 
@@ -22,8 +23,9 @@ inline bool fits(ConvolutionMethod method, const Window& window) {
   return window.kernel == Extent2D{3} && window.stride == stride && window.dilation == Extent2D{1};
 }
 
-/// For a map of height × width outputs, a window, and the channels in and out of a group. Only a choice of speed: every
-/// method is right for every map that its window fits, so that packed weights serve other sizes of image as well.
+/// For a map of height × width outputs, a window, the channels in and out of a group, and how direct ones are
+/// multiplied. Only a choice of speed: every method is right for every map that its window fits, so that packed weights
+/// serve other sizes of image as well.
 ///
 /// Measured on Zen 3 (AVX2, one thread, GCC 12 -O2), times faster than direct, with weights in L3 / in memory. Medians
 /// of one alternating run on a machine that others used too: they move by a tenth from run to run, 4×4 at 8×8 from 1.0
@@ -65,13 +67,16 @@ inline bool fits(ConvolutionMethod method, const Window& window) {
 ///
 /// By inner products (on Zen 4; direct ones are by the definition) 1.34 to 1.68 in place of the first column, and 2×2
 /// tiles of stride 1 with 128 channels or more 2.4 to 2.7, with 7×7 maps 2.1. 16×16 maps of dm_nfnet_f0 by 2×2 in place
-/// of 4×4 of taps: 1.01 of the network's time.
+/// of 4×4 of taps: 1.01 of the network's time. 14×14, 320 to 512, whose last tiles reach over the map, direct but by
+/// inner products, with weights from memory: 0.998 of the time of caformer_s18, 0.995 of poolformer_s12, on two threads
+/// 0.983 (Zen 5).
 inline ConvolutionMethod convolution_method(const Window& window, Index height, Index width, Index group_in,
-                                            Index group_out) {
+                                            Index group_out, MatmulMethod direct_products) {
   using enum ConvolutionMethod;
   const Index side = std::min(height, width);
   if (std::min(group_in, group_out) < 16) return direct;
-  if (fits(winograd_2x2_stride_2, window)) return side < 7 ? direct : winograd_2x2_stride_2;
+  if (fits(winograd_2x2_stride_2, window))
+    return side < (direct_products == MatmulMethod::inner_products ? 8 : 7) ? direct : winograd_2x2_stride_2;
   if (!fits(winograd_2x2, window) || side < 7) return direct;
   if (side < 15) return winograd_2x2;
   return side < 20 ? winograd_4x4_of_taps : winograd_4x4;
