@@ -267,17 +267,19 @@ void move_from_weights_to_inputs(float factor, const WinogradRow& row, WinogradW
 }
 
 /// The claim of winograd.hpp: 0.7 to 1.0, by inner products 1.0 to 1.1, and 1.2 to 2.4 times the error of the
-/// definition; by inner products more where some channels are larger than the others and their weights as much smaller.
+/// definition; by inner products more where some channels are larger than the others and their weights as much smaller,
+/// where direct ones have more too.
 TEST(Winograd, HasAFewTimesTheErrorOfTheDefinition) {
   struct Case {
     double low;
     float factor;
+    double direct_by_inner_products;
     double by_inner_products;
   };
   ThreadPool one(1);
   const WinogradRow row{{.batch = 1, .height = 16, .width = 16, .channels = 128}, 64};
-  for (const auto& [low, factor, by_inner_products] :
-       {Case{-1, 1, 1.2}, Case{0, 1, 1.2}, Case{-1, 16, 1.9}, Case{-1, 256, 23}}) {
+  for (const auto& [low, factor, direct_by_inner_products, by_inner_products] :
+       {Case{-1, 1, 0.85, 1.2}, Case{0, 1, 1.1, 1.2}, Case{-1, 16, 1.0, 1.9}, Case{-1, 256, 9, 23}}) {
     test::Random random(5);
     WinogradWeights<float> weights(row, random);
     Tensor<float> in = random.map<float>(row.in, low, 1);
@@ -302,7 +304,9 @@ TEST(Winograd, HasAFewTimesTheErrorOfTheDefinition) {
         Tensor<float> out(output_shape(row.in, window, row.out_channels));
         AlignedVector<float> scratch(static_cast<std::size_t>(direct.scratch()));
         convolve<float>(in, direct, {}, out.view(), scratch.data(), one);
-        EXPECT_LT(error(out), 0.85 * unit) << to_string(isa) << ", direct, in portions of 64";
+        const bool reads_in_place = direct.reads_in_place();  // by the definition, in portions of 64
+        EXPECT_LT(error(out), (reads_in_place ? 0.85 : direct_by_inner_products) * unit)
+            << to_string(isa) << ", direct, factor " << factor;
         for (ConvolutionMethod method : winograd_methods) {
           if (stride_of(method) != stride) continue;
           const PackedWinograd<float> packed = weights.pack(row, method, isa);

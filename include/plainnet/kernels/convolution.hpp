@@ -164,7 +164,8 @@ struct PackedConvolution {
 
   /// Whether taps are read where they lie; else windows are copied, which is faster for the few channels of a stem (3
   /// of a 7×7 window: 1.4 times, 4 of a 3×3: 1.1 times, 8: even, 16: slower), whose taps are too short for a loop each,
-  /// for 1×1 windows, where no element is copied twice (14×14 of 1024 channels: 1.05 times), and for inner products.
+  /// for 1×1 windows, where no element is copied twice (14×14 of 1024 channels: 1.05 times), and for inner products,
+  /// whose error inner_product.hpp has.
   bool reads_in_place() const {
     return !window.is_pointwise() && group_in() >= 8 && taps() <= most_tap_pixels / matmul_most_rows &&
            groups.front().view().method() == MatmulMethod::definition;
