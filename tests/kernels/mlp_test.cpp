@@ -3,6 +3,7 @@
 #include "plainnet/core/thread_pool.hpp"
 #include "plainnet/kernels/mlp.hpp"
 #include "plainnet/kernels/normalization.hpp"
+#include "plainnet/kernels/normalized_rows.hpp"
 #include "support/compare.hpp"
 #include "support/isas.hpp"
 #include "support/random.hpp"

@@ -7,6 +7,7 @@
 #include "plainnet/core/thread_pool.hpp"
 #include "plainnet/kernels/matmul.hpp"
 #include "plainnet/kernels/normalization.hpp"
+#include "plainnet/kernels/normalized_rows.hpp"
 #include "support/compare.hpp"
 #include "support/isas.hpp"
 #include "support/random.hpp"

@@ -1,3 +1,5 @@
+#include <algorithm>
+#include <cmath>
 #include <functional>
 #include <limits>
 
@@ -6,7 +8,9 @@
 #include "plainnet/kernels/convolution.hpp"
 #include "plainnet/kernels/mlp.hpp"
 #include "plainnet/kernels/normalization.hpp"
+#include "plainnet/kernels/normalized_rows.hpp"
 #include "plainnet/kernels/scaled_product.hpp"
+#include "support/compare.hpp"
 #include "support/isas.hpp"
 #include "support/random.hpp"
 
@@ -53,6 +57,60 @@ void expect_rows(const RowSource<T>& rows, Index row_count, Index depth,
   }
 }
 
+/// Whether `rows` copies for inner products what it locates, whichever rows it is asked for: times a power of two by
+/// which the root mean square is in [1, 2), with the sum of products that belongs to it; and writes to no other memory.
+template <class T>
+void expect_copies(const RowSource<T>& rows, Index row_count, Index depth) {
+  constexpr Index terms = inner_product_terms, gap = 16;
+  const Index portions = inner_product_portions(depth), stride = copied_row_stride<T>(depth);
+  for (Isa isa : test::supported_isas()) {
+    for (Index first : {Index{0}, row_count / 2, row_count - 1}) {
+      for (Index count : {Index{1}, Index{3}, Index{5}, std::min(most_rows_copied, row_count - first)}) {
+        if (first + count > row_count) continue;
+        AlignedVector<T> located(static_cast<std::size_t>(count * stride)), beside(located.size());
+        std::vector<const T*> list(static_cast<std::size_t>(count));
+        rows.locate(isa, first, count, located.data(), list.data());
+        const Index step = count * terms + gap;
+        AlignedVector<T> copies(static_cast<std::size_t>(portions * step), T{77}), ends(copies.size(), T{77});
+        rows.copy(isa, first, count, depth, {copies.data(), step, terms, ends.data(), 3}, beside.data());
+        for (Index r = 0; r < count; ++r) {
+          SCOPED_TRACE(testing::Message()
+                       << to_string(isa) << ": row " << first + r << " of " << count << ", depth " << depth);
+          const T* const row = list[static_cast<std::size_t>(r)];
+          const T inverse = ends[static_cast<std::size_t>(3 * r + 1)];
+          double squares = 0, pairs = 0, size = 0;
+          for (Index p = 0; p < portions; ++p) {
+            const T* const copy = copies.data() + p * step + r * terms;
+            const Index some = std::min(terms, depth - p * terms);
+            for (Index k = 0; k < some; ++k) {
+              ASSERT_EQ(copy[k] * inverse, row[p * terms + k]) << "term " << k << " of portion " << p;
+              squares += static_cast<double>(copy[k]) * static_cast<double>(copy[k]);
+            }
+            for (Index k = 0; k < some / 3; ++k) {
+              const double product = static_cast<double>(copy[k]) * static_cast<double>(copy[some / 3 + k]);
+              pairs += inner_product_sign(p, portions) * product;
+              size += std::abs(product);
+            }
+          }
+          pairs *= -inner_product_sign(0, portions);
+          ASSERT_NEAR(static_cast<double>(ends[static_cast<std::size_t>(3 * r)]), pairs,
+                      test::rounding_error<T>(16, size));
+          if (inverse == T{0}) {
+            ASSERT_EQ(squares, 0);
+          } else {
+            ASSERT_GT(squares / static_cast<double>(depth), 1 - 1e-5);
+            ASSERT_LT(squares / static_cast<double>(depth), 4 + 1e-5);
+          }
+          ASSERT_EQ(ends[static_cast<std::size_t>(3 * r + 2)], T{77});
+        }
+        for (Index p = 0; p < portions; ++p) {
+          for (Index k = count * terms; k < step; ++k) ASSERT_EQ(copies[static_cast<std::size_t>(p * step + k)], T{77});
+        }
+      }
+    }
+  }
+}
+
 template <class T>
 class RowsOf : public testing::Test {};
 using Scalars = testing::Types<float, double>;
@@ -82,6 +140,40 @@ TYPED_TEST(RowsOf, NormalizedAreOfTheirImageOrOfThemselves) {
       return (in.data()[row * 19 + k] - of_row.mean) * of_row.rstd;
     });
   }
+}
+
+// Depths of less than a vector, of one portion, of many; of so many terms that few rows are summed together.
+TYPED_TEST(RowsOf, CopiesForInnerProductsAreOfWhatIsLocated) {
+  using T = TypeParam;
+  test::Random random(6);
+  for (Index depth : {1, 2, 3, 7, 16, 37, 64, 65, 130, 320, 513, 700}) {
+    Tensor<T> in = random.map<T>({2, 3, 5, depth + 1}, -1, 3);
+    for (Index c = 0; c <= depth; ++c) {
+      in(0, 1, 2, c) *= static_cast<T>(1e6);
+      in(1, 0, 3, c) *= static_cast<T>(1e-6);
+      in(1, 2, 4, c) = T{0};
+    }
+    std::vector<Moments<T>> images = {{static_cast<T>(0.5), static_cast<T>(3)}, {static_cast<T>(-2), T(0.01)}};
+    const Normalization<T> by_image{images.data(), 15, 0};
+    const MatrixRows<T> plain(in.data(), depth + 1);
+    const NormalizedRows<T> of_images(in.data(), depth + 1, depth, by_image);
+    const NormalizedRows<T> of_pixels(in.data(), depth + 1, depth, Normalization<T>::of_pixels(static_cast<T>(1e-6)));
+    expect_copies<T>(plain, 30, depth);
+    expect_copies<T>(of_images, 30, depth);
+    expect_copies<T>(of_pixels, 30, depth);
+    expect_copies<T>(RowsFrom<T>(of_images, 11), 19, depth);
+  }
+}
+
+// Of the square of numbers like these nothing would be left.
+TYPED_TEST(RowsOf, NormalizedAreCopiedWhateverTheirSize) {
+  using T = TypeParam;
+  test::Random random(7);
+  const T large = std::numeric_limits<T>::max() / 1024, small = 1 / large;
+  Tensor<T> in = random.map<T>({1, 2, 3, 70}, -1, 1);
+  for (Index i = 0; i < in.shape().elements(); ++i) in.data()[i] *= large;
+  const Moments<T> image{large / 4, small};
+  expect_copies<T>(NormalizedRows<T>(in.data(), 70, 70, {&image, 6, 0}), 6, 70);
 }
 
 TYPED_TEST(RowsOf, TilesGoThroughTheirPixelsFirst) {

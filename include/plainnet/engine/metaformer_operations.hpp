@@ -9,6 +9,7 @@
 #include "plainnet/kernels/attention.hpp"
 #include "plainnet/kernels/mlp.hpp"
 #include "plainnet/kernels/normalization.hpp"
+#include "plainnet/kernels/normalized_rows.hpp"
 #include "plainnet/kernels/pool_mixer.hpp"
 #include "plainnet/kernels/token_mixing.hpp"
 #include "plainnet/layers/normalization.hpp"

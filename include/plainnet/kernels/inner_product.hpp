@@ -93,27 +93,9 @@ inline Index inner_product_row_size(Index depth) {
   return checked_add(checked_multiply(inner_product_portions(depth), inner_product_terms), 2);
 }
 
-/// Where copies of rows go: element k of portion p of row r to terms[p · portion_step + r · row_step + k], the two
-/// numbers behind its portions to ends[r · end_step].
-template <class T>
-struct RowCopies {
-  T* terms;
-  Index portion_step;
-  Index row_step;
-  T* ends;
-  Index end_step;
-
-  RowCopies from(Index row) const {
-    return {terms + row * row_step, portion_step, row_step, ends + row * end_step, end_step};
-  }
-};
-
 /// Rows in a register block, at most. On Zen 4, of vanillanet_9 and poolformer_s36, blocks of 12 take 1.005 and 1.02
 /// times as long, of 9 1.02 and 1.01, of 8 1.03 and 1.04.
 inline constexpr Index inner_product_most_rows = 10;
-
-/// Rows that are located at a time, before they are copied.
-inline constexpr Index inner_product_rows_located = 12;
 
 /// Panels whose products are written one beside the other (Zen 5, where rows are 8 KB apart: writing 1 KB of a row
 /// takes less than half as long as 256 bytes).
@@ -143,7 +125,7 @@ Index inner_product_scratch(Index depth) {
   const Index products =
       inner_product_panels_at_once * inner_product_rows<T>(depth) * matmul_panel_columns<T>(Isa::avx512);
   return checked_add(inner_product_copies<T>(depth),
-                     std::max(checked_multiply(inner_product_rows_located, copied_row_stride<T>(depth)), products));
+                     std::max(checked_multiply(most_rows_copied, copied_row_stride<T>(depth)), products));
 }
 
 }  // namespace plainnet::kernels
@@ -152,6 +134,18 @@ Index inner_product_scratch(Index depth) {
 #include "plainnet/kernels/for_each_isa.hpp"
 
 namespace plainnet::kernels {
+
+template <class T>
+void copy_rows(Isa isa, const T* const* rows, Index count, Index depth, const RowCopies<T>& to) {
+  PLAINNET_DISPATCH(isa, copy_rows<T>(rows, count, depth, to));
+}
+
+template <class T>
+void RowSource<T>::copy(Isa isa, Index first, Index count, Index depth, const RowCopies<T>& to, T* beside) const {
+  const T* list[most_rows_copied];
+  locate(isa, first, count, beside, list);
+  copy_rows<T>(isa, list, count, depth, to);
+}
 
 /// Makes of a panel whose `depth` rows are the last of it one for inner products, and writes what its columns' sums of
 /// products are to be multiplied by to `scales`.

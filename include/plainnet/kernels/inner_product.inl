@@ -65,22 +65,26 @@ inline PowerOfTwo<T> scale_for_largest(const T* x, Index count, Index step = 1) 
 }
 
 /// Adds the squares of `terms` elements, in lanes, and subtracts from their products of pairs those of portions before.
+/// Sums that do not wait for each other.
 template <class T>
-__attribute__((always_inline)) inline void sum_terms(const T* x, Index terms, typename Simd<T>::Vector& squares,
+__attribute__((always_inline)) inline void sum_terms(const T* x, Index terms, typename Simd<T>::Vector (&squares)[2],
                                                      typename Simd<T>::Vector& products) {
   using S = Simd<T>;
+  using V = typename S::Vector;
   const Index pairs = terms / 3;
 #pragma GCC unroll 4
   for (Index k = 0; k < terms; k += S::lanes) {
-    const typename S::Vector some = load_part<T>(x + k, terms - k < S::lanes ? terms - k : S::lanes);
-    squares = S::fma(some, some, squares);
+    const V some = load_part<T>(x + k, terms - k < S::lanes ? terms - k : S::lanes);
+    V& sum = squares[k / S::lanes % 2];
+    sum = S::fma(some, some, sum);
   }
-  products = S::sub(S::broadcast(T{0}), products);
+  V xi = S::broadcast(T{0});
 #pragma GCC unroll 4
   for (Index k = 0; k < pairs; k += S::lanes) {
     const Index some = pairs - k < S::lanes ? pairs - k : S::lanes;
-    products = S::fma(load_part<T>(x + k, some), load_part<T>(x + pairs + k, some), products);
+    xi = S::fma(load_part<T>(x + k, some), load_part<T>(x + pairs + k, some), xi);
   }
+  products = S::sub(xi, products);
 }
 
 /// `terms` elements times `scale`, zeros up to a whole vector.
@@ -124,32 +128,41 @@ inline void copy_row(const T* row, Index depth, T squares, T products, const Row
   to.ends[1] = power.inverse;
 }
 
-/// Copies sums_at_once<T> rows at most. Their sums are reduced together, since a row alone waits for its own.
+/// Of `count` ≤ sums_at_once<T> rows, before they are scaled: sums of squares, and Σ s_p ξ_p. They are reduced
+/// together, since a row alone waits for its own.
 template <class T>
-inline void copy_some_rows(const T* const* rows, Index count, Index depth, const RowCopies<T>& to) {
+inline void sum_rows(const T* const* rows, Index count, Index depth, T* squares, T* products) {
   using S = Simd<T>;
+  using V = typename S::Vector;
   constexpr Index most = sums_at_once<T>, portion = inner_product_terms;
   const Index whole = depth / portion * portion;
-  typename S::Vector squares[most], products[most];
+  V square[most], product[most];
 #pragma GCC unroll 4
   for (Index r = 0; r < most; ++r) {
     const T* const row = rows[r < count ? r : 0];
-    squares[r] = products[r] = S::broadcast(T{0});
-    for (Index k = 0; k < whole; k += portion) sum_terms<T>(row + k, portion, squares[r], products[r]);
-    if (whole < depth) sum_terms<T>(row + whole, depth - whole, squares[r], products[r]);
+    V sum[2];
+    sum[0] = sum[1] = product[r] = S::broadcast(T{0});
+    for (Index k = 0; k < whole; k += portion) sum_terms<T>(row + k, portion, sum, product[r]);
+    if (whole < depth) sum_terms<T>(row + whole, depth - whole, sum, product[r]);
+    square[r] = S::add(sum[0], sum[1]);
   }
-  const auto square_sums = sums_of_lanes<T>(squares), product_sums = sums_of_lanes<T>(products);
-#pragma GCC unroll 4
-  for (Index r = 0; r < most; ++r) {
-    if (r < count) copy_row<T>(rows[r], depth, square_sums[r], product_sums[r], to.from(r));
-  }
+  const auto square_sums = sums_of_lanes<T>(square), product_sums = sums_of_lanes<T>(product);
+  __builtin_memcpy(squares, &square_sums, sizeof square_sums);
+  __builtin_memcpy(products, &product_sums, sizeof product_sums);
 }
 
 /// Copies `count` rows of `depth` elements. A row's copy depends on no other.
 template <class T>
 inline void copy_rows(const T* const* rows, Index count, Index depth, const RowCopies<T>& to) {
-  for (Index r = 0; r < count; r += sums_at_once<T>)
-    copy_some_rows<T>(rows + r, count - r < sums_at_once<T> ? count - r : sums_at_once<T>, depth, to.from(r));
+  constexpr Index at_once = sums_at_once<T>;
+  const Index together = rows_summed<T>(depth);
+  T squares[most_rows_copied], products[most_rows_copied];
+  for (Index first = 0; first < count; first += together) {
+    const Index some = count - first < together ? count - first : together;
+    for (Index r = 0; r < some; r += at_once)
+      sum_rows<T>(rows + first + r, some - r < at_once ? some - r : at_once, depth, squares + r, products + r);
+    for (Index r = 0; r < some; ++r) copy_row<T>(rows[first + r], depth, squares[r], products[r], to.from(first + r));
+  }
 }
 
 /// Body of scale_panel(). Every row moves towards the begin, so that rows may be read where others were written.

@@ -212,12 +212,10 @@ struct InnerProductMethod {
                      const T** list) {
     list[0] = copies;
     const RowCopies<T> to = copies_of(portion.size(), depth, copies);
-    for (Index first = 0; first < portion.size(); first += inner_product_rows_located) {
+    for (Index first = 0, some = 0; first < portion.size(); first += some) {
       const Index left = portion.size() - first;
-      const Index some = left < inner_product_rows_located ? left : inner_product_rows_located;
-      const T* row[inner_product_rows_located];
-      rows.locate(isa, portion.begin + first, some, beside, row);
-      copy_rows<T>(row, some, depth, to.from(first));
+      some = left < most_rows_copied ? left : most_rows_copied;
+      rows.copy(isa, portion.begin + first, some, depth, to.from(first), beside);
     }
   }
 

@@ -1,6 +1,5 @@
 #pragma once
-// Mean and deviation of images or pixels, and what is computed from them: normalised rows for a product, normalised
-// maps.
+// Mean and deviation of images or pixels, and maps that are normalised by them.
 
 #include <cmath>
 
@@ -77,11 +76,6 @@ template <class T>
 void normalize_part(Isa isa, const T* in, Index channels, Range pixels, const Normalization<T>& by,
                     const NormalizedSum<T>& sum, T* out) {
   PLAINNET_DISPATCH(isa, normalize_pixels<T>(in, channels, pixels, by, sum, out));
-}
-template <class T>
-void normalize_rows(Isa isa, const T* data, Index stride, Index depth, Range rows, const Normalization<T>& by,
-                    T* copies) {
-  PLAINNET_DISPATCH(isa, normalize_rows<T>(data, stride, depth, rows, by, copies));
 }
 template <class T>
 void add_array(Isa isa, const T* a, const T* b, Index count, T* out) {
@@ -161,23 +155,5 @@ void add_position(TensorView<const T> in, const T* position, TensorView<T> out, 
     }
   });
 }
-
-/// Rows of a matrix in memory, row r at data + r · stride, normalised: (x − mean) · rstd. Row r is pixel r of the
-/// normalisation; where that computes its own moments, it does so while the row is in L1.
-template <class T>
-struct NormalizedRows final : RowSource<T> {
-  const T* data;
-  Index stride;
-  Index depth;
-  Normalization<T> by;
-
-  NormalizedRows(const T* data_, Index stride_, Index depth_, const Normalization<T>& by_)
-      : data(data_), stride(stride_), depth(depth_), by(by_) {}
-
-  void locate(Isa isa, Index first, Index count, T* copies, const T** list) const override {
-    normalize_rows<T>(isa, data, stride, depth, {first, first + count}, by, copies);
-    for (Index i = 0; i < count; ++i) list[i] = copies + i * copied_row_stride<T>(depth);
-  }
-};
 
 }  // namespace plainnet::kernels

@@ -75,11 +75,13 @@ inline void add_distances(const T* const (&row)[sums_at_once<T>], Index depth,
   }
 }
 
-/// Moments of `count` ≤ sums_at_once<T> rows of `depth` elements, `stride` apart: twice over each, as spread_of(), and
-/// what a row has depends on no other. One alone waits for its sums longer than for its elements (Zen 5, with what it
-/// is normalised for: 64 channels took 1.7 times as long, 128 1.5, 320 1.25).
+/// Moments of `count` ≤ sums_at_once<T> rows of `depth` elements, `stride` apart, and the mean squares of what they are
+/// normalised to, if these are wanted: twice over each, as spread_of(), and what a row has depends on no other. One
+/// alone waits for its sums longer than for its elements (Zen 5, with what it is normalised for: 64 channels took 1.7
+/// times as long, 128 1.5, 320 1.25).
 template <class T>
-inline void moments_of_rows(const T* data, Index stride, Index count, Index depth, T eps, Moments<T>* moments) {
+inline void moments_of_rows(const T* data, Index stride, Index count, Index depth, T eps, Moments<T>* moments,
+                            T* mean_squares = nullptr) {
   using S = Simd<T>;
   using Q = baseline::Simd<T>;  // a number of each row
   constexpr Index rows = sums_at_once<T>;
@@ -101,17 +103,11 @@ inline void moments_of_rows(const T* data, Index stride, Index count, Index dept
   const typename Q::Vector variance = Q::mul(around_mean, inverse_n);
   const typename Q::Vector mean = Q::add(center, offset);
   const typename Q::Vector rstd = Q::div(Q::broadcast(T{1}), Q::root(Q::add(variance, Q::broadcast(eps))));
-  for (Index r = 0; r < count; ++r) moments[r] = {mean[r], rstd[r]};
-}
-
-template <class T>
-inline void normalize_row(const T* x, Index count, const Moments<T>& moments, T* out) {
-  using S = Simd<T>;
-  const typename S::Vector mean = S::broadcast(moments.mean);
-  const typename S::Vector rstd = S::broadcast(moments.rstd);
-  Index i = 0;
-  for (; i + S::lanes <= count; i += S::lanes) S::store(out + i, S::mul(S::sub(S::load(x + i), mean), rstd));
-  if (i < count) store_part<T>(out + i, S::mul(S::sub(load_part<T>(x + i, count - i), mean), rstd), count - i);
+  const typename Q::Vector mean_square = Q::mul(variance, Q::mul(rstd, rstd));
+  for (Index r = 0; r < count; ++r) {
+    moments[r] = {mean[r], rstd[r]};
+    if (mean_squares) mean_squares[r] = mean_square[r];
+  }
 }
 
 /// How many of the rows first … end − 1 are taken together.
@@ -129,25 +125,14 @@ inline void moments_of_matrix(const T* data, Index depth, Range rows, T eps, Mom
   }
 }
 
-/// What `count` ≤ sums_at_once<T> pixels from `first` on are normalised by; they lie at x, `stride` apart.
+/// What `count` pixels from `first` on are normalised by; they lie at x, `stride` apart.
 template <class T>
 inline void moments_of_pixels(const T* x, Index stride, Index channels, Index first, Index count,
                               const Normalization<T>& by, Moments<T>* moments) {
-  if (!by.moments) return moments_of_rows<T>(x, stride, count, channels, by.eps, moments);
-  for (Index i = 0; i < count; ++i) moments[i] = by.moments[(first + i) / by.pixels_each];
-}
-
-/// Rows `rows` of a matrix, row r at data + r · stride: copies of them as copied_row_stride() has them.
-template <class T>
-inline void normalize_rows(const T* data, Index stride, Index depth, Range rows, const Normalization<T>& by,
-                           T* copies) {
-  Moments<T> moments[sums_at_once<T>];
-  for (Index first = rows.begin, some = 0; first < rows.end; first += some) {
-    some = moment_rows_of<T>(first, rows.end);
-    const T* x = data + first * stride;
-    moments_of_pixels<T>(x, stride, depth, first, some, by, moments);
-    for (Index r = 0; r < some; ++r, x += stride, copies += copied_row_stride<T>(depth))
-      normalize_row<T>(x, depth, moments[r], copies);
+  for (Index i = 0; by.moments && i < count; ++i) moments[i] = by.moments[(first + i) / by.pixels_each];
+  for (Index i = 0, some = 0; !by.moments && i < count; i += some) {
+    some = moment_rows_of<T>(i, count);
+    moments_of_rows<T>(x + i * stride, stride, some, channels, by.eps, moments + i);
   }
 }
 
@@ -175,9 +160,10 @@ inline void normalize_pixel(const T* x, Index channels, const Moments<T>& moment
 template <class T>
 inline void normalize_pixels(const T* in, Index channels, Range pixels, const Normalization<T>& by,
                              const NormalizedSum<T>& sum, T* out) {
-  Moments<T> moments[sums_at_once<T>];
+  Moments<T> moments[most_rows_copied];
+  const Index together = rows_summed<T>(channels);
   for (Index first = pixels.begin, some = 0; first < pixels.end; first += some) {
-    some = moment_rows_of<T>(first, pixels.end);
+    some = together < pixels.end - first ? together : pixels.end - first;
     moments_of_pixels<T>(in + first * channels, channels, channels, first, some, by, moments);
     for (Index i = 0; i < some; ++i) {
       const Index pixel = (first + i) * channels;

@@ -29,6 +29,32 @@ Index copied_row_stride(Index depth) {
   return (checked_add(depth, line_elements<T> - 1) / line_elements<T> | 1) * line_elements<T>;
 }
 
+/// Where rows are copied for inner products (inner_product.hpp): element k of portion p of row r to
+/// terms[p · portion_step + r · row_step + k], the two numbers behind its portions to ends[r · end_step].
+template <class T>
+struct RowCopies {
+  T* terms;
+  Index portion_step;
+  Index row_step;
+  T* ends;
+  Index end_step;
+
+  RowCopies from(Index row) const {
+    return {terms + row * row_step, portion_step, row_step, ends + row * end_step, end_step};
+  }
+};
+
+/// Rows that are copied at a time, at most.
+inline constexpr Index most_rows_copied = 12;
+
+/// Rows whose sums are begun before the first of them is read again, for that waits for its sums: as many as L1 keeps,
+/// or a few.
+template <class T>
+Index rows_summed(Index depth) {
+  constexpr Index in_l1 = 3 << 13;
+  return depth * most_rows_copied * static_cast<Index>(sizeof(T)) <= in_l1 ? most_rows_copied : 4;
+}
+
 /// The left-hand side of a product, wherever its rows come from.
 template <class T>
 class RowSource {
@@ -36,6 +62,10 @@ class RowSource {
   /// Points list[i] at row first + i, for i < count: where it lies, if memory holds it as it is wanted, or else at
   /// copies + i · copied_row_stride(its length), where it is written.
   virtual void locate(Isa isa, Index first, Index count, T* copies, const T** list) const = 0;
+
+  /// Copies rows first … first + count − 1 of `depth` elements, most_rows_copied of them at most. `beside` has room for
+  /// what locate() writes. Who computes rows can do it on the way.
+  virtual void copy(Isa isa, Index first, Index count, Index depth, const RowCopies<T>& to, T* beside) const;
 
  protected:
   ~RowSource() = default;
@@ -64,6 +94,9 @@ struct RowsFrom final : RowSource<T> {
 
   void locate(Isa isa, Index first, Index count, T* copies, const T** list) const override {
     rows.locate(isa, begin + first, count, copies, list);
+  }
+  void copy(Isa isa, Index first, Index count, Index depth, const RowCopies<T>& to, T* beside) const override {
+    rows.copy(isa, begin + first, count, depth, to, beside);
   }
 };
 
