@@ -69,10 +69,14 @@ TYPED_TEST(AttentionOf, IsTheSoftmaxWeightedMeanOfValues) {
     Index batch, height, width, heads, dim;
     double size;
   };
-  // The last two have more tokens, and more values of a head, than rows are located at a time.
-  for (const Row& row : {Row{1, 1, 1, 1, 1, 1}, Row{3, 3, 5, 2, 32, 1}, Row{2, 7, 7, 3, 32, 1}, Row{1, 3, 11, 1, 5, 2},
-                         Row{2, 4, 8, 2, 16, 1}, Row{1, 5, 13, 2, 37, 0.5}, Row{1, 18, 17, 1, 8, 1},
-                         Row{1, 4, 5, 2, 3, 20}, Row{1, 19, 18, 1, 3, 1}, Row{1, 2, 3, 1, 341, 0.2}}) {
+  // Some have more tokens, and more values of a head, than rows are located at a time. Tokens fill vectors of 16 and 8
+  // lanes, or leave some behind them, few or not, and more than one portion of them.
+  for (const Row& row :
+       {Row{1, 1, 1, 1, 1, 1},    Row{3, 3, 5, 2, 32, 1},    Row{2, 7, 7, 3, 32, 1},   Row{1, 3, 11, 1, 5, 2},
+        Row{2, 4, 8, 2, 16, 1},   Row{1, 5, 13, 2, 37, 0.5}, Row{1, 18, 17, 1, 8, 1},  Row{1, 4, 5, 2, 3, 20},
+        Row{1, 19, 18, 1, 3, 1},  Row{1, 2, 3, 1, 341, 0.2}, Row{2, 14, 14, 3, 32, 1}, Row{1, 1, 197, 2, 24, 1},
+        Row{1, 14, 14, 1, 72, 1}, Row{1, 1, 97, 1, 64, 1},   Row{1, 1, 113, 2, 1, 1},  Row{1, 8, 16, 1, 33, 1},
+        Row{2, 5, 10, 2, 24, 1},  Row{1, 1, 5, 1, 72, 0.5},  Row{1, 1, 2, 1, 1, 1},    Row{1, 12, 16, 2, 16, 1}}) {
     const Tensor<T> qkv = random.map<T>(
         {.batch = row.batch, .height = row.height, .width = row.width, .channels = 3 * row.heads * row.dim}, -row.size,
         row.size);
@@ -132,6 +136,57 @@ TYPED_TEST(AttentionOf, GivesAnImageOfABatchTheBitsItHasAloneAndKeepsNaNInItsHea
             ASSERT_TRUE(std::isnan(value)) << to_string(isa);
           } else {
             ASSERT_EQ(value, alone.data()[p * 16 + c]) << to_string(isa);
+          }
+        }
+      }
+    }
+  }
+}
+
+// One token alone is seen, by scores that are large, or so large that their sum is infinite; or all tokens alike.
+TEST(Attention, KeepsScoresOfEverySize) {
+  constexpr Index tokens = 197, dim = 4;
+  test::Random random(6);
+  for (const float size : {100.0f, 1e18f, 0.0f}) {
+    for (const Index seen : {0, 1, 17, 195, 196}) {
+      Tensor<float> qkv = random.map<float>({.batch = 1, .height = 1, .width = tokens, .channels = 3 * dim});
+      double mean[dim] = {};
+      for (Index t = 0; t < tokens; ++t) {
+        for (Index d = 0; d < dim; ++d) {
+          qkv(0, 0, t, d) = size;
+          qkv(0, 0, t, dim + d) = size * (t == seen ? 1.0f : 0.9f);
+          mean[d] += static_cast<double>(qkv(0, 0, t, 2 * dim + d)) / tokens;
+        }
+      }
+      for (Isa isa : test::supported_isas()) {
+        const Tensor<float> out = run(qkv, 1, isa, 1);
+        for (Index i = 0; i < tokens * dim; ++i) {
+          const double expected = size > 0 ? static_cast<double>(qkv(0, 0, seen, 2 * dim + i % dim)) : mean[i % dim];
+          ASSERT_NEAR(static_cast<double>(out.data()[i]), expected, 2e-6)
+              << to_string(isa) << ", " << size << ", token " << seen << ", element " << i;
+        }
+      }
+    }
+  }
+}
+
+// A value that is no number comes out at its channel, a query's in its token, both in their head.
+TEST(Attention, KeepsNaNAndInfinityWhereTheyBelong) {
+  constexpr Index tokens = 196, dim = 8;
+  test::Random random(7);
+  const Tensor<float> qkv = random.map<float>({.batch = 1, .height = 1, .width = tokens, .channels = 3 * 2 * dim});
+  for (const float none : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity(),
+                           -std::numeric_limits<float>::infinity()}) {
+    for (const Index token : {Index{0}, Index{63}, Index{130}, Index{195}}) {
+      Tensor<float> value = qkv, query = qkv;
+      value(0, 0, token, 2 * 2 * dim + dim + 3) = none;  // of head 1
+      query(0, 0, token, dim + 5) = none;
+      for (Isa isa : test::supported_isas()) {
+        const Tensor<float> by_value = run(value, 2, isa, 1), by_query = run(query, 2, isa, 1);
+        for (Index t = 0; t < tokens; ++t) {
+          for (Index c = 0; c < 2 * dim; ++c) {
+            ASSERT_EQ(!std::isfinite(by_value(0, 0, t, c)), c == dim + 3) << to_string(isa) << ", " << token;
+            ASSERT_EQ(!std::isfinite(by_query(0, 0, t, c)), t == token && c >= dim) << to_string(isa) << ", " << token;
           }
         }
       }

@@ -1,6 +1,8 @@
 #pragma once
 // Multi-head self-attention between two linear layers: softmax(q · kᵀ) · v, head by head.
 
+#include <limits>
+
 #include "plainnet/core/share_out.hpp"
 #include "plainnet/core/tensor.hpp"
 #include "plainnet/kernels/matmul.hpp"
@@ -24,6 +26,8 @@ struct Attention {
 
 }  // namespace plainnet::kernels
 
+#define PLAINNET_KERNEL "plainnet/kernels/attention_few.inl"
+#include "plainnet/kernels/for_each_isa.hpp"
 #define PLAINNET_KERNEL "plainnet/kernels/attention.inl"
 #include "plainnet/kernels/for_each_isa.hpp"
 

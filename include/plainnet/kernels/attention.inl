@@ -5,7 +5,8 @@
 //
 //   S (token, query) = k · qᵀ log₂ e      P = 2^(S − max over tokens)      Oᵀ (d, query) = vᵀ · P / Σ over tokens
 //
-// A panel is two vectors wide, the last one only one where that suffices.
+// A panel is two vectors wide, the last one only one where that suffices. Few queries behind whole vectors are no panel
+// (attention_few.inl).
 
 /// out (rows, panel) = rows · panel, row r at left + r · stride; in portions of terms, as every product (matmul.hpp),
 /// their sums in `out`. The blocks of matmul_block.inl, which can do more, and two vectors for a last panel of four
@@ -151,11 +152,13 @@ inline void attend(const Attention<T>& a, Range blocks, T* scratch) {
     if (block == blocks.begin || first == 0)
       transpose<T>(q + 2 * out_stride, stride, a.tokens, d, values, value_stride);
     const Index left = a.tokens - first;
-    if (left <= Simd<T>::lanes) {
-      attend_by_panel<T, 1>(a, q, values, value_stride, first, left, out, rest);
-    } else {
-      attend_by_panel<T, 2>(a, q, values, value_stride, first, left < a.query_columns ? left : a.query_columns, out,
-                            rest);
+    const Index count = left < a.query_columns ? left : a.query_columns;
+    const Index few = few_of<T>(count);
+    if (count - few > Simd<T>::lanes) {
+      attend_by_panel<T, 2>(a, q, values, value_stride, first, count - few, out, rest);
+    } else if (count > few) {
+      attend_by_panel<T, 1>(a, q, values, value_stride, first, count - few, out, rest);
     }
+    if (few > 0) attend_few<T>(a, q, first + count - few, few, out, rest);
   }
 }
