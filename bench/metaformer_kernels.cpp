@@ -15,6 +15,7 @@
 #include "plainnet/core/thread_pool.hpp"
 #include "plainnet/kernels/attention.hpp"
 #include "plainnet/kernels/depthwise.hpp"
+#include "plainnet/kernels/normalized_rows.hpp"
 #include "plainnet/kernels/pool_mixer.hpp"
 #include "plainnet/kernels/shared_matmul.hpp"
 #include "plainnet/kernels/token_mixing.hpp"
