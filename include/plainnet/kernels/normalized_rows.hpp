@@ -25,8 +25,8 @@ void copy_normalized_rows(Isa isa, const T* data, Index stride, Index depth, Ran
 /// normalisation; where that computes its own moments, it does so while the row is in L1.
 ///
 /// Inner products scale rows by their root mean square, which follows from the variance: so they are copied as soon as
-/// that is known (Zen 5: 64 elements in 0.67 of the time of normalising them first, 128 in 0.58, 320 in 0.61, 512 in
-/// 0.55; convformer_s18 on one thread takes 0.99).
+/// that is known (Zen 5: 64 elements in 0.68 of the time of normalising them first, 128 in 0.63, 320 in 0.59, 512 in
+/// 0.56; convformer_s18 on one thread takes 0.99).
 template <class T>
 struct NormalizedRows final : RowSource<T> {
   const T* data;
