@@ -145,10 +145,10 @@ TYPED_TEST(AttentionOf, GivesAnImageOfABatchTheBitsItHasAloneAndKeepsNaNInItsHea
 
 // One token alone is seen, by scores that are large, or so large that their sum is infinite; or all tokens alike.
 TEST(Attention, KeepsScoresOfEverySize) {
-  constexpr Index tokens = 197, dim = 4;
+  constexpr Index tokens = 196, dim = 4;  // the last of them behind whole vectors
   test::Random random(6);
   for (const float size : {100.0f, 1e18f, 0.0f}) {
-    for (const Index seen : {0, 1, 17, 195, 196}) {
+    for (const Index seen : {0, 1, 17, 194, 195}) {
       Tensor<float> qkv = random.map<float>({.batch = 1, .height = 1, .width = tokens, .channels = 3 * dim});
       double mean[dim] = {};
       for (Index t = 0; t < tokens; ++t) {

@@ -129,8 +129,11 @@ inline void moments_of_matrix(const T* data, Index depth, Range rows, T eps, Mom
 template <class T>
 inline void moments_of_pixels(const T* x, Index stride, Index channels, Index first, Index count,
                               const Normalization<T>& by, Moments<T>* moments) {
-  for (Index i = 0; by.moments && i < count; ++i) moments[i] = by.moments[(first + i) / by.pixels_each];
-  for (Index i = 0, some = 0; !by.moments && i < count; i += some) {
+  if (by.moments) {
+    for (Index i = 0; i < count; ++i) moments[i] = by.moments[(first + i) / by.pixels_each];
+    return;
+  }
+  for (Index i = 0, some = 0; i < count; i += some) {
     some = moment_rows_of<T>(i, count);
     moments_of_rows<T>(x + i * stride, stride, some, channels, by.eps, moments + i);
   }

@@ -63,8 +63,8 @@ class RowSource {
   /// copies + i · copied_row_stride(its length), where it is written.
   virtual void locate(Isa isa, Index first, Index count, T* copies, const T** list) const = 0;
 
-  /// Copies rows first … first + count − 1 of `depth` elements, most_rows_copied of them at most. `beside` has room for
-  /// what locate() writes. Who computes rows can do it on the way.
+  /// Copies rows first … first + count − 1 of `depth` elements, most_rows_copied of them at most: what locate() finds,
+  /// for which `beside` has room (inner_product.hpp). Who computes rows can do both at once.
   virtual void copy(Isa isa, Index first, Index count, Index depth, const RowCopies<T>& to, T* beside) const;
 
  protected:
