@@ -100,48 +100,55 @@ struct PortionPlace {
   bool is_last;
 };
 
-/// c (rows, panel) becomes c_p of a portion of terms where it was c_{p−1} (inner_product.hpp); that of the first has
-/// ends[2 · r] in its place, −s_0 Σ s_p ξ_p, and the last is multiplied by ends[2 · r + 1], the inverse of a row's
-/// scale.
+/// `count` blocks of rows, one after the other: c (rows, panel) becomes c_p of a portion of terms where it was c_{p−1}
+/// (inner_product.hpp); that of the first has ends[2 · r] in its place, −s_0 Σ s_p ξ_p, and the last is multiplied by
+/// ends[2 · r + 1], the inverse of a row's scale. With a call for each block, one takes 471 cycles in place of 462
+/// (Zen 5, all of it in L1).
 template <class T, Index rows, Operand operand>
-__attribute__((noinline)) void add_inner_products(Index terms, const T* left, const T* b, Ahead ahead,
+__attribute__((noinline)) void add_inner_products(Index count, Index terms, const T* left, const T* b, Ahead ahead,
                                                   PortionPlace place, const T* ends, T* c) {
   using S = Simd<T>;
-  typename S::Vector sum[rows][2];
-  sum_inner_products<T, rows, operand>(terms, left, b, ahead, c, sum);
-  if (place.is_first) {
-    const BlockTerm<T, operand, 2> xi(ends);
+  for (; count > 0; --count) {
+    typename S::Vector sum[rows][2];
+    sum_inner_products<T, rows, operand>(terms, left, b, ahead, c, sum);
+    if (place.is_first) {
+      const BlockTerm<T, operand, 2> xi(ends);
+#pragma GCC unroll 16
+      for (Index r = 0; r < rows; ++r) {
+#pragma GCC unroll 2
+        for (Index v = 0; v < 2; ++v) sum[r][v] = S::add(sum[r][v], xi(r, v));
+      }
+    } else {
+#pragma GCC unroll 16
+      for (Index r = 0; r < rows; ++r) {
+#pragma GCC unroll 2
+        for (Index v = 0; v < 2; ++v) sum[r][v] = S::sub(sum[r][v], S::load(c + (2 * r + v) * S::lanes));
+      }
+    }
+    if (place.is_last) {
+      const BlockTerm<T, operand, 2> scale(ends + 1);
+#pragma GCC unroll 16
+      for (Index r = 0; r < rows; ++r) {
+#pragma GCC unroll 2
+        for (Index v = 0; v < 2; ++v) sum[r][v] = S::mul(scale(r, v), sum[r][v]);
+      }
+    }
 #pragma GCC unroll 16
     for (Index r = 0; r < rows; ++r) {
 #pragma GCC unroll 2
-      for (Index v = 0; v < 2; ++v) sum[r][v] = S::add(sum[r][v], xi(r, v));
+      for (Index v = 0; v < 2; ++v) S::store(c + (2 * r + v) * S::lanes, sum[r][v]);
     }
-  } else {
-#pragma GCC unroll 16
-    for (Index r = 0; r < rows; ++r) {
-#pragma GCC unroll 2
-      for (Index v = 0; v < 2; ++v) sum[r][v] = S::sub(sum[r][v], S::load(c + (2 * r + v) * S::lanes));
-    }
-  }
-  if (place.is_last) {
-    const BlockTerm<T, operand, 2> scale(ends + 1);
-#pragma GCC unroll 16
-    for (Index r = 0; r < rows; ++r) {
-#pragma GCC unroll 2
-      for (Index v = 0; v < 2; ++v) sum[r][v] = S::mul(scale(r, v), sum[r][v]);
-    }
-  }
-#pragma GCC unroll 16
-  for (Index r = 0; r < rows; ++r) {
-#pragma GCC unroll 2
-    for (Index v = 0; v < 2; ++v) S::store(c + (2 * r + v) * S::lanes, sum[r][v]);
+    left += rows * inner_product_terms;
+    ends += 2 * rows;
+    c += rows * MatmulBlock<T>::columns;
+    ahead = ahead.after(terms / 3);
   }
 }
 
 template <class T>
-using AddInnerProducts = void (*)(Index, const T*, const T*, Ahead, PortionPlace, const T*, T*);
+using AddInnerProducts = void (*)(Index, Index, const T*, const T*, Ahead, PortionPlace, const T*, T*);
 
-/// add_inner_products() of a block of `height` rows, at most `most`.
+/// add_inner_products() of blocks of `height` rows, at most `most`.
 template <class T, Index most = inner_product_block_rows<T>>
 inline AddInnerProducts<T> inner_products_of(Index height, Operand operand) {
   if constexpr (most > 1) {
@@ -226,8 +233,9 @@ struct InnerProductMethod {
   static void multiply_panel(Isa isa, const T* left, Index rows, Index depth, const T* panel, const T* later, T* c) {
     const BlocksAlike blocks(rows, inner_product_block_rows<T>);
     const Operand operand = operand_on<T>(isa);
-    const AddInnerProducts<T> lower_block = inner_products_of<T>(blocks.height - 1, operand);
-    const AddInnerProducts<T> higher_block = inner_products_of<T>(blocks.height, operand);
+    const AddInnerProducts<T> add_higher = inner_products_of<T>(blocks.height, operand);
+    const AddInnerProducts<T> add_lower = inner_products_of<T>(blocks.height - 1, operand);
+    const Index higher_rows = blocks.higher * blocks.height;
     const Index portions = inner_product_portions(depth);
     const T* const ends = left + portions * rows * inner_product_terms;
     for (Index portion = 0; portion < portions; ++portion) {
@@ -238,19 +246,12 @@ struct InnerProductMethod {
       const Index bytes = (inner_product_terms + 1) * columns * static_cast<Index>(sizeof(T));
       const Index steps = blocks.count * (terms / 3);
       const Index step = steps > 0 ? (bytes + steps - 1) / steps : 0;
-      Ahead ahead{reinterpret_cast<const char*>(next) + bytes / 2, step};
+      const Ahead ahead{reinterpret_cast<const char*>(next) + bytes / 2, step};
       const PortionPlace place{portion == 0, is_last};
-      T* product = c;
-      const T* end = ends;
-      for (Index i = 0; i < blocks.count; ++i) {
-        const bool is_higher = i < blocks.higher;
-        const Index height = is_higher ? blocks.height : blocks.height - 1;
-        (is_higher ? higher_block : lower_block)(terms, left, panel, ahead, place, end, product);
-        ahead = ahead.after(terms / 3);
-        left += height * inner_product_terms;
-        end += 2 * height;
-        product += height * columns;
-      }
+      add_higher(blocks.higher, terms, left, panel, ahead, place, ends, c);
+      add_lower(blocks.count - blocks.higher, terms, left + higher_rows * inner_product_terms, panel,
+                ahead.after(blocks.higher * (terms / 3)), place, ends + 2 * higher_rows, c + higher_rows * columns);
+      left += rows * inner_product_terms;
       panel = next;
     }
   }
