@@ -10,6 +10,7 @@
 #include "plainnet/kernels/normalization.hpp"
 #include "plainnet/kernels/normalized_rows.hpp"
 #include "plainnet/kernels/scaled_product.hpp"
+#include "plainnet/kernels/unfinished_rows.hpp"
 #include "support/compare.hpp"
 #include "support/isas.hpp"
 #include "support/random.hpp"
@@ -58,10 +59,12 @@ void expect_rows(const RowSource<T>& rows, Index row_count, Index depth,
 }
 
 /// Whether `rows` copies for inner products what it locates, whichever rows it is asked for: times a power of two by
-/// which the root mean square is in [1, 2), with the sum of products that belongs to it; and writes to no other memory.
+/// which the root mean square is in [1, 2), or where its square would be too large or too small the largest element in
+/// [2, 4), with the sum of products that belongs to it; and writes to no other memory.
 template <class T>
 void expect_copies(const RowSource<T>& rows, Index row_count, Index depth) {
   constexpr Index terms = inner_product_terms, gap = 16;
+  const double limit = std::ldexp(1, std::numeric_limits<T>::max_exponent * 3 / 4);
   const Index portions = inner_product_portions(depth), stride = copied_row_stride<T>(depth);
   for (Isa isa : test::supported_isas()) {
     for (Index first : {Index{0}, row_count / 2, row_count - 1}) {
@@ -78,13 +81,15 @@ void expect_copies(const RowSource<T>& rows, Index row_count, Index depth) {
                        << to_string(isa) << ": row " << first + r << " of " << count << ", depth " << depth);
           const T* const row = list[static_cast<std::size_t>(r)];
           const T inverse = ends[static_cast<std::size_t>(3 * r + 1)];
-          double squares = 0, pairs = 0, size = 0;
+          double squares = 0, largest = 0, row_squares = 0, pairs = 0, size = 0;
           for (Index p = 0; p < portions; ++p) {
             const T* const copy = copies.data() + p * step + r * terms;
             const Index some = std::min(terms, depth - p * terms);
             for (Index k = 0; k < some; ++k) {
               ASSERT_EQ(copy[k] * inverse, row[p * terms + k]) << "term " << k << " of portion " << p;
               squares += static_cast<double>(copy[k]) * static_cast<double>(copy[k]);
+              largest = std::max(largest, std::abs(static_cast<double>(copy[k])));
+              row_squares += std::pow(static_cast<double>(row[p * terms + k]), 2);
             }
             for (Index k = 0; k < some / 3; ++k) {
               const double product = static_cast<double>(copy[k]) * static_cast<double>(copy[some / 3 + k]);
@@ -97,6 +102,9 @@ void expect_copies(const RowSource<T>& rows, Index row_count, Index depth) {
                       test::rounding_error<T>(16, size));
           if (inverse == T{0}) {
             ASSERT_EQ(squares, 0);
+          } else if (const double mean = row_squares / static_cast<double>(depth); mean > limit || mean < 1 / limit) {
+            ASSERT_GE(largest, 2);
+            ASSERT_LT(largest, 4);
           } else {
             ASSERT_GT(squares / static_cast<double>(depth), 1 - 1e-5);
             ASSERT_LT(squares / static_cast<double>(depth), 4 + 1e-5);
@@ -162,6 +170,11 @@ TYPED_TEST(RowsOf, CopiesForInnerProductsAreOfWhatIsLocated) {
     expect_copies<T>(of_images, 30, depth);
     expect_copies<T>(of_pixels, 30, depth);
     expect_copies<T>(RowsFrom<T>(of_images, 11), 19, depth);
+    for (Index c = 0; c <= depth; ++c) {
+      in(0, 2, 1, c) *= std::sqrt(std::numeric_limits<T>::max()) * T{64};
+      in(1, 0, 2, c) *= std::sqrt(std::numeric_limits<T>::min()) / T{64};
+    }
+    expect_copies<T>(plain, 30, depth);
   }
 }
 
@@ -174,6 +187,52 @@ TYPED_TEST(RowsOf, NormalizedAreCopiedWhateverTheirSize) {
   for (Index i = 0; i < in.shape().elements(); ++i) in.data()[i] *= large;
   const Moments<T> image{large / 4, small};
   expect_copies<T>(NormalizedRows<T>(in.data(), 70, 70, {&image, 6, 0}), 6, 70);
+}
+
+// Of less than a portion, of one, of some and a part; so many that rows leave L1. Some are of nothing, or of numbers
+// the square of which is too large or too small.
+TYPED_TEST(RowsOf, UnfinishedAreTheProductAndCopiedSo) {
+  using T = TypeParam;
+  constexpr Index rows = 29, depth = 5;
+  test::Random random(8);
+  for (Isa isa : test::supported_isas()) {
+    const Index panel = matmul_panel_columns<T>(isa);
+    for (Index columns : {panel, Index{64}, Index{96}, Index{128}, Index{160}, Index{1280}}) {
+      std::vector<T> in(rows * depth), weights(static_cast<std::size_t>(columns * depth));
+      std::vector<T> bias(static_cast<std::size_t>(columns));
+      random.fill(in.data(), in.data() + rows * depth, -1, 1);
+      random.fill(weights.data(), weights.data() + columns * depth, -1, 1);
+      const auto scale_row = [&](Index row, T factor) {
+        for (Index k = 0; k < depth; ++k) in[static_cast<std::size_t>(row * depth + k)] *= factor;
+      };
+      scale_row(3, 0), scale_row(4, static_cast<T>(1e6)), scale_row(13, static_cast<T>(1e-6));
+      scale_row(7, std::sqrt(std::numeric_limits<T>::max()) * T{64}),
+          scale_row(20, std::sqrt(std::numeric_limits<T>::min()));
+      for (Activation activation : {Activation::none, Activation::relu, Activation::leaky_relu, Activation::gelu,
+                                    Activation::sigmoid, Activation::silu, Activation::squared_relu}) {
+        if (activation == Activation::squared_relu) scale_row(7, T{1} / std::sqrt(std::numeric_limits<T>::max()));
+        // Without one, rows of nothing stay so.
+        const bool has_bias = activation != Activation::none && activation != Activation::relu;
+        if (has_bias) random.fill(bias.data(), bias.data() + columns, -1, 1);
+        const PackedMatrix<T> packed =
+            pack_matrix<T, T>({weights.data(), depth, columns, 1, depth}, has_bias ? bias.data() : nullptr, isa,
+                              callers_thread(), MatmulMethod::inner_products);
+        const PackedView<T> b = packed;
+        const Epilogue<T> epilogue{.activation = activation, .slope = static_cast<T>(0.1)};
+        const MatrixRows<T> left(in.data(), depth);
+        AlignedVector<T> scratch(static_cast<std::size_t>(matmul_scratch<T>(depth)));
+        AlignedVector<T> sums(static_cast<std::size_t>(rows * columns)), product(sums.size());
+        const Range all{0, b.panel_count()};
+        multiply_part<T>(left, {0, rows}, b, all, epilogue, product.data(), columns, scratch.data());
+        multiply_part<T>(left, {0, rows}, b, all, {.is_unfinished = true}, sums.data(), rows * panel, scratch.data());
+        const UnfinishedRows<T> unfinished({sums.data(), rows * panel, b, epilogue});
+        SCOPED_TRACE(testing::Message() << to_string(isa) << ": activation " << static_cast<int>(activation));
+        expect_rows<T>(unfinished, rows, columns,
+                       [&](Index row, Index k) { return product[static_cast<std::size_t>(row * columns + k)]; });
+        expect_copies<T>(unfinished, rows, columns);
+      }
+    }
+  }
 }
 
 TYPED_TEST(RowsOf, TilesGoThroughTheirPixelsFirst) {

@@ -37,6 +37,7 @@
 #include <cstdint>
 #include <limits>
 #include <type_traits>
+#include <utility>
 
 #include "plainnet/core/range.hpp"
 #include "plainnet/core/shape.hpp"

@@ -52,42 +52,144 @@ inline PowerOfTwo<T> scale_for_mean_square(T mean) {
   return {E::power(E::of_one - root), E::power(E::of_one + root)};
 }
 
-/// The scale of any numbers, `step` from each other: such that the largest is in [2, 4). Those that are not numbers are
-/// left out.
+/// The largest size of some numbers, `step` from each other. Those that are not numbers are left out.
 template <class T>
-inline PowerOfTwo<T> scale_for_largest(const T* x, Index count, Index step = 1) {
+inline T largest_of(const T* x, Index count, Index step = 1) {
   T largest = 0;
   for (Index k = 0; k < count; ++k) {
     const T size = x[k * step] < 0 ? -x[k * step] : x[k * step];
     if (size > largest) largest = size;
   }
+  return largest;
+}
+
+/// The scale of any numbers by the largest of them, which then is in [2, 4).
+template <class T>
+inline PowerOfTwo<T> scale_for_largest(T largest) {
   return scale_for(largest / 2);
 }
 
-/// Adds the squares of `terms` elements, in lanes, and subtracts from their products of pairs those of portions before.
-/// Sums that do not wait for each other.
+/// Vectors of a portion.
 template <class T>
-__attribute__((always_inline)) inline void sum_terms(const T* x, Index terms, typename Simd<T>::Vector (&squares)[2],
-                                                     typename Simd<T>::Vector& products) {
-  using S = Simd<T>;
-  using V = typename S::Vector;
-  const Index pairs = terms / 3;
-#pragma GCC unroll 4
-  for (Index k = 0; k < terms; k += S::lanes) {
-    const V some = load_part<T>(x + k, terms - k < S::lanes ? terms - k : S::lanes);
-    V& sum = squares[k / S::lanes % 2];
-    sum = S::fma(some, some, sum);
+inline constexpr Index portion_vectors = inner_product_terms / Simd<T>::lanes;
+
+/// Elements `first`, `first` + 1, … of a portion; zeros in the place of those from the `count`th on.
+template <class T, Index first, Index count, Index... lane>
+__attribute__((always_inline)) inline typename Simd<T>::Vector elements_of(
+    const typename Simd<T>::Vector (&x)[portion_vectors<T>], std::integer_sequence<Index, lane...>) {
+  using V = typename Simd<T>::Vector;
+  constexpr Index lanes = Simd<T>::lanes, shift = first % lanes;
+  V elements = x[first / lanes];
+  if constexpr (shift > 0) elements = __builtin_shufflevector(elements, x[first / lanes + 1], (shift + lane)...);
+  if constexpr (count < lanes) {
+    const V zeros = Simd<T>::broadcast(T{0});
+    elements = __builtin_shufflevector(elements, zeros, (lane < count ? lane : lanes + lane)...);
   }
-  V xi = S::broadcast(T{0});
+  return elements;
+}
+
+/// ξ of a portion, in lanes, from vector `from` of the first elements of pairs on. No element is read again: pairs of
+/// vectors that lie across lines, in part just written, take longer (Zen 5: of a row of 128 elements a copy takes 52
+/// cycles that takes 46 so).
+template <class T, Index from = 0>
+__attribute__((always_inline)) inline typename Simd<T>::Vector products_of_pairs(
+    const typename Simd<T>::Vector (&x)[portion_vectors<T>], typename Simd<T>::Vector xi) {
+  constexpr Index lanes = Simd<T>::lanes, pairs = inner_product_terms / 3;
+  if constexpr (from < pairs) {
+    constexpr std::make_integer_sequence<Index, lanes> each;
+    xi = Simd<T>::fma(elements_of<T, from, pairs - from>(x, each), elements_of<T, pairs + from, lanes>(x, each), xi);
+    return products_of_pairs<T, from + lanes>(x, xi);
+  }
+  return xi;
+}
+
+/// ξ of `terms` elements in memory, in lanes.
+template <class T>
+__attribute__((always_inline)) inline typename Simd<T>::Vector products_of_pairs(const T* x, Index terms) {
+  using S = Simd<T>;
+  const Index pairs = terms / 3;
+  typename S::Vector xi = S::broadcast(T{0});
 #pragma GCC unroll 4
   for (Index k = 0; k < pairs; k += S::lanes) {
     const Index some = pairs - k < S::lanes ? pairs - k : S::lanes;
     xi = S::fma(load_part<T>(x + k, some), load_part<T>(x + pairs + k, some), xi);
   }
-  products = S::sub(xi, products);
+  return xi;
 }
 
-/// `terms` elements times `scale`, zeros up to a whole vector.
+/// Of a row's portions so far, in lanes and before they are scaled: sums of squares, two that do not wait for each
+/// other, and Σ s_p ξ_p.
+template <class T>
+struct RowSums {
+  using S = Simd<T>;
+  using V = typename S::Vector;
+
+  V squares[2];
+  V products;
+
+  static RowSums of_none() {
+    const V zero = S::broadcast(T{0});
+    return {{zero, zero}, zero};
+  }
+
+  /// A whole portion.
+  __attribute__((always_inline)) void add(const V (&x)[portion_vectors<T>]) {
+#pragma GCC unroll 32
+    for (Index i = 0; i < portion_vectors<T>; ++i) squares[i % 2] = S::fma(x[i], x[i], squares[i % 2]);
+    products = S::sub(products_of_pairs<T>(x, S::broadcast(T{0})), products);
+  }
+
+  /// The last portion, of less.
+  __attribute__((always_inline)) void add(const T* x, Index terms) {
+#pragma GCC unroll 4
+    for (Index k = 0; k < terms; k += S::lanes) {
+      const V some = load_part<T>(x + k, terms - k < S::lanes ? terms - k : S::lanes);
+      V& sum = squares[k / S::lanes % 2];
+      sum = S::fma(some, some, sum);
+    }
+    products = S::sub(products_of_pairs<T>(x, terms), products);
+  }
+};
+
+/// What sums of `count` ≤ sums_at_once<T> rows come to. They are reduced together, since a row alone waits for its own.
+template <class T>
+__attribute__((always_inline)) inline void reduce_sums(const RowSums<T>* sums, Index count, T* squares, T* products) {
+  constexpr Index most = sums_at_once<T>;
+  typename Simd<T>::Vector square[most], product[most];
+#pragma GCC unroll 4
+  for (Index r = 0; r < most; ++r) {
+    const RowSums<T>& row = sums[r < count ? r : 0];
+    square[r] = Simd<T>::add(row.squares[0], row.squares[1]);
+    product[r] = row.products;
+  }
+  const auto square_sums = sums_of_lanes<T>(square), product_sums = sums_of_lanes<T>(product);
+  __builtin_memcpy(squares, &square_sums, sizeof square_sums);
+  __builtin_memcpy(products, &product_sums, sizeof product_sums);
+}
+
+/// Of `count` ≤ sums_at_once<T> rows, before they are scaled: sums of squares, and Σ s_p ξ_p.
+template <class T>
+inline void sum_rows(const T* const* rows, Index count, Index depth, T* squares, T* products) {
+  using S = Simd<T>;
+  constexpr Index most = sums_at_once<T>, portion = inner_product_terms;
+  const Index whole = depth / portion * portion;
+  RowSums<T> sums[most];
+#pragma GCC unroll 4
+  for (Index r = 0; r < most; ++r) {
+    const T* const row = rows[r < count ? r : 0];
+    sums[r] = RowSums<T>::of_none();
+    for (Index k = 0; k < whole; k += portion) {
+      typename S::Vector x[portion_vectors<T>];
+#pragma GCC unroll 32
+      for (Index i = 0; i < portion_vectors<T>; ++i) x[i] = S::load(row + k + i * S::lanes);
+      sums[r].add(x);
+    }
+    if (whole < depth) sums[r].add(row + whole, depth - whole);
+  }
+  reduce_sums<T>(sums, most, squares, products);
+}
+
+/// `terms` elements times `scale`, zeros up to a whole vector. They may be written where they were.
 template <class T>
 __attribute__((always_inline)) inline void scale_terms(const T* x, Index terms, typename Simd<T>::Vector scale, T* to) {
   using S = Simd<T>;
@@ -96,59 +198,46 @@ __attribute__((always_inline)) inline void scale_terms(const T* x, Index terms, 
     S::store(to + k, S::mul(scale, load_part<T>(x + k, terms - k < S::lanes ? terms - k : S::lanes)));
 }
 
-/// Σ s_p ξ_p of a row times `scale`, where sums of its own squares and products are too large or too small.
+/// The scale of a row, `step` elements from portion to portion, by its largest element, and Σ s_p ξ_p of what it
+/// becomes: where the sum of its own squares is too large or too small.
 template <class T>
-inline T sum_of_scaled_pairs(const T* row, Index depth, T scale) {
-  T sum = 0;
-  for (Index begin = 0; begin < depth; begin += inner_product_terms) {
-    const Index pairs = (depth - begin < inner_product_terms ? depth - begin : inner_product_terms) / 3;
-    sum = -sum;
-    for (Index k = begin; k < begin + pairs; ++k) sum += scale * row[k] * (scale * row[pairs + k]);
+__attribute__((noinline)) PowerOfTwo<T> scale_unusual_row(const T* row, Index step, Index depth, T& products) {
+  constexpr Index portion = inner_product_terms;
+  T largest = 0;
+  const T* x = row;
+  for (Index left = depth; left > 0; left -= portion, x += step) {
+    const T size = largest_of(x, left < portion ? left : portion);
+    if (size > largest) largest = size;
   }
-  return sum;
+  const PowerOfTwo<T> power = scale_for_largest(largest);
+  products = 0;
+  x = row;
+  for (Index left = depth; left > 0; left -= portion, x += step) {
+    const Index pairs = (left < portion ? left : portion) / 3;
+    products = -products;
+    for (Index k = 0; k < pairs; ++k) products += power.value * x[k] * (power.value * x[pairs + k]);
+  }
+  return power;
 }
 
-/// Copies a row, whose sum of squares and Σ s_p ξ_p, before it is scaled, these are.
+/// Copies a row, `step` elements from portion to portion, whose sum of squares and Σ s_p ξ_p, before it is scaled,
+/// these are. It may lie where the copy does.
 template <class T>
-inline void copy_row(const T* row, Index depth, T squares, T products, const RowCopies<T>& to) {
+__attribute__((always_inline)) inline void copy_row(const T* row, Index step, Index depth, T squares, T products,
+                                                    const RowCopies<T>& to) {
   using S = Simd<T>;
   constexpr Index portion = inner_product_terms;
   PowerOfTwo<T> power = scale_for_mean_square<T>(squares / static_cast<T>(depth));
   T xi = power.value * power.value * products;
-  if (__builtin_expect(power.inverse == 0, 0)) {
-    power = scale_for_largest(row, depth);
-    xi = sum_of_scaled_pairs(row, depth, power.value);
-  }
+  if (__builtin_expect(power.inverse == 0, 0)) power = scale_unusual_row(row, step, depth, xi);
   const typename S::Vector scale = S::broadcast(power.value);
-  const Index whole = depth / portion * portion;
   T* terms = to.terms;
-  for (Index k = 0; k < whole; k += portion, terms += to.portion_step) scale_terms<T>(row + k, portion, scale, terms);
-  if (whole < depth) scale_terms<T>(row + whole, depth - whole, scale, terms);
+  Index left = depth;
+  for (; left >= portion; left -= portion, row += step, terms += to.portion_step)
+    scale_terms<T>(row, portion, scale, terms);
+  if (left > 0) scale_terms<T>(row, left, scale, terms);
   to.ends[0] = static_cast<T>(-inner_product_sign(0, inner_product_portions(depth))) * xi;
   to.ends[1] = power.inverse;
-}
-
-/// Of `count` ≤ sums_at_once<T> rows, before they are scaled: sums of squares, and Σ s_p ξ_p. They are reduced
-/// together, since a row alone waits for its own.
-template <class T>
-inline void sum_rows(const T* const* rows, Index count, Index depth, T* squares, T* products) {
-  using S = Simd<T>;
-  using V = typename S::Vector;
-  constexpr Index most = sums_at_once<T>, portion = inner_product_terms;
-  const Index whole = depth / portion * portion;
-  V square[most], product[most];
-#pragma GCC unroll 4
-  for (Index r = 0; r < most; ++r) {
-    const T* const row = rows[r < count ? r : 0];
-    V sum[2];
-    sum[0] = sum[1] = product[r] = S::broadcast(T{0});
-    for (Index k = 0; k < whole; k += portion) sum_terms<T>(row + k, portion, sum, product[r]);
-    if (whole < depth) sum_terms<T>(row + whole, depth - whole, sum, product[r]);
-    square[r] = S::add(sum[0], sum[1]);
-  }
-  const auto square_sums = sums_of_lanes<T>(square), product_sums = sums_of_lanes<T>(product);
-  __builtin_memcpy(squares, &square_sums, sizeof square_sums);
-  __builtin_memcpy(products, &product_sums, sizeof product_sums);
 }
 
 /// Copies `count` rows of `depth` elements. A row's copy depends on no other.
@@ -161,7 +250,8 @@ inline void copy_rows(const T* const* rows, Index count, Index depth, const RowC
     const Index some = count - first < together ? count - first : together;
     for (Index r = 0; r < some; r += at_once)
       sum_rows<T>(rows + first + r, some - r < at_once ? some - r : at_once, depth, squares + r, products + r);
-    for (Index r = 0; r < some; ++r) copy_row<T>(rows[first + r], depth, squares[r], products[r], to.from(first + r));
+    for (Index r = 0; r < some; ++r)
+      copy_row<T>(rows[first + r], inner_product_terms, depth, squares[r], products[r], to.from(first + r));
   }
 }
 
@@ -181,8 +271,8 @@ inline void scale_panel(Index depth, T* panel, T* scales) {
   for (Index c = 0; c < columns; ++c) {
     const double mean = squares[c] / static_cast<double>(depth);
     const bool is_exact = mean > std::numeric_limits<double>::min() && mean < std::numeric_limits<double>::max();
-    const PowerOfTwo<T> power =
-        is_exact ? scale_for(static_cast<T>(__builtin_sqrt(mean))) : scale_for_largest(from + c, depth, columns);
+    const PowerOfTwo<T> power = is_exact ? scale_for(static_cast<T>(__builtin_sqrt(mean)))
+                                         : scale_for_largest(largest_of(from + c, depth, columns));
     scale[c] = power.value;
     scales[c] = power.inverse;
   }

@@ -64,7 +64,7 @@ Index matmul_copies(Index depth) {
 ///   out(r, c) = max(sum(pool · r, c), …, sum(pool · r + pool − 1, c)); NaN if one is
 ///
 /// Or nothing yet: sums of inner products lie at `out` as they are, (panel, row, column in panel), `out_stride`
-/// elements from panel to panel, for UnfinishedRows.
+/// elements from panel to panel, for UnfinishedRows (unfinished_rows.hpp).
 template <class T>
 struct Epilogue {
   Activation activation = Activation::none;
@@ -104,33 +104,6 @@ void multiply_part(const RowSource<T>& rows, Range row_range, const PackedView<T
                    const Epilogue<T>& epilogue, T* out, Index out_stride, T* scratch) {
   PLAINNET_DISPATCH(b.isa, multiply<T>(rows, row_range, b, panels, epilogue, out, out_stride, scratch));
 }
-
-/// Rows `rows` of a product by inner products whose sums lie at `sums` as Epilogue::is_unfinished says.
-template <class T>
-void finish_rows(const T* sums, Index panel_stride, Range rows, const PackedView<T>& b, const Epilogue<T>& epilogue,
-                 T* out, Index out_stride) {
-  PLAINNET_DISPATCH(b.isa, finish_rows<T>(sums, panel_stride, rows, b, epilogue, out, out_stride));
-}
-
-/// Rows of a product that are finished when they are wanted, in L1 for who copies them then: each passes through L2 or
-/// L3 once instead of twice (the MLPs of convformer_s18 and its like, Zen 5: a network takes 0.990 to 0.995 of the
-/// time).
-template <class T>
-struct UnfinishedRows final : RowSource<T> {
-  const T* sums;
-  Index panel_stride;
-  const PackedView<T>& b;
-  const Epilogue<T>& epilogue;
-
-  UnfinishedRows(const T* sums_, Index panel_stride_, const PackedView<T>& b_, const Epilogue<T>& epilogue_)
-      : sums(sums_), panel_stride(panel_stride_), b(b_), epilogue(epilogue_) {}
-
-  void locate(Isa, Index first, Index count, T* copies, const T** list) const override {
-    const Index stride = copied_row_stride<T>(b.columns);
-    finish_rows<T>(sums, panel_stride, {first, first + count}, b, epilogue, copies, stride);
-    for (Index i = 0; i < count; ++i) list[i] = copies + i * stride;
-  }
-};
 
 /// Elements of scratch memory that a thread multiplies with, by any method: copies of rows, and by the definition,
 /// where rows are pooled, the product of a portion of rows and a panel.

@@ -28,15 +28,6 @@ inline void multiply_by(const RowSource<T>& rows, Range row_range, const PackedV
   }
 }
 
-/// Body of finish_rows().
-template <class T>
-inline void finish_rows(const T* sums, Index panel_stride, Range rows, const PackedView<T>& b,
-                        const Epilogue<T>& epilogue, T* out, Index out_stride) {
-  InnerProductMethod<T>::finish_products(sums + rows.begin * MatmulBlock<T>::columns, panel_stride, b.scales,
-                                         b.panel_count(), rows.size(),
-                                         BlockResult<T>(epilogue, b.bias, out, out_stride));
-}
-
 template <class T>
 inline void multiply(const RowSource<T>& rows, Range row_range, const PackedView<T>& b, Range panels,
                      const Epilogue<T>& epilogue, T* out, Index out_stride, T* scratch) {

@@ -7,6 +7,7 @@
 
 #include "plainnet/core/share_out.hpp"
 #include "plainnet/kernels/shared_matmul.hpp"
+#include "plainnet/kernels/unfinished_rows.hpp"
 
 namespace plainnet::kernels {
 
@@ -65,7 +66,7 @@ struct HiddenLayer {
   void read(const T* data, Index stride, const Use& use) const {
     if (!is_unfinished) return use(MatrixRows<T>(data, stride));
     const Epilogue<T> finish{.activation = activation};
-    use(UnfinishedRows<T>(data, stride, weights, finish));
+    use(UnfinishedRows<T>({data, stride, weights, finish}));
   }
 };
 

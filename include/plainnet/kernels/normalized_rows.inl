@@ -51,19 +51,27 @@ inline T mean_square_of(const T* row, Index depth, const Moments<T>& moments) {
   return sum_of_lanes<T>(squares) / static_cast<T>(depth);
 }
 
-/// Copies a portion of `terms` elements, zeros up to a whole vector, and subtracts from their products of pairs, in
-/// lanes, those of portions before.
+/// Copies a whole portion, and subtracts from its products of pairs, in lanes, those of portions before.
 template <class T>
-__attribute__((always_inline)) inline void copy_normalized_terms(const T* x, Index terms, const NormalizedTerm<T>& term,
-                                                                 T* to, typename Simd<T>::Vector& products) {
+__attribute__((always_inline)) inline void copy_normalized_portion(const T* x, const NormalizedTerm<T>& term, T* to,
+                                                                   typename Simd<T>::Vector& products) {
   using S = Simd<T>;
-  const Index pairs = terms / 3;
-#pragma GCC unroll 4
+  typename S::Vector copy[portion_vectors<T>];
+#pragma GCC unroll 32
+  for (Index i = 0; i < portion_vectors<T>; ++i) {
+    copy[i] = term(x + i * S::lanes, S::lanes);
+    S::store(to + i * S::lanes, copy[i]);
+  }
+  products = S::sub(products_of_pairs<T>(copy, S::broadcast(T{0})), products);
+}
+
+/// So also the last, of less, with zeros up to a whole vector.
+template <class T>
+inline void copy_last_normalized_terms(const T* x, Index terms, const NormalizedTerm<T>& term, T* to,
+                                       typename Simd<T>::Vector& products) {
+  using S = Simd<T>;
   for (Index k = 0; k < terms; k += S::lanes) S::store(to + k, term(x + k, terms - k));
-  typename S::Vector xi = S::broadcast(T{0});
-#pragma GCC unroll 4
-  for (Index k = 0; k < pairs; k += S::lanes) xi = S::fma(term(x + k, pairs - k), term(x + pairs + k, pairs - k), xi);
-  products = S::sub(xi, products);
+  products = S::sub(products_of_pairs<T>(to, terms), products);
 }
 
 /// Copies `count` ≤ sums_at_once<T> rows as copy_rows() does with those that are normalised. One of which nothing is
@@ -85,8 +93,8 @@ inline void copy_some_normalized_rows(const T* data, Index stride, Index count, 
     const NormalizedTerm<T> term{moments[r].mean, moments[r].rstd * power.value};
     T* terms = copy.terms;
     for (Index k = 0; k < whole; k += portion, terms += to.portion_step)
-      copy_normalized_terms<T>(row + k, portion, term, terms, products[r]);
-    if (whole < depth) copy_normalized_terms<T>(row + whole, depth - whole, term, terms, products[r]);
+      copy_normalized_portion<T>(row + k, term, terms, products[r]);
+    if (whole < depth) copy_last_normalized_terms<T>(row + whole, depth - whole, term, terms, products[r]);
     copy.ends[1] = power.inverse;
   }
   const auto sums = sums_of_lanes<T>(products);
