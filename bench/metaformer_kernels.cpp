@@ -139,7 +139,8 @@ struct AttentionOf32 : Operands<T> {
   void run() {
     Shape qkv_shape = this->shape;
     qkv_shape.channels *= 3;
-    attend<T>(TensorView<const T>(qkv.data(), qkv_shape), qkv_shape.channels / 96, this->result(), scratch.data(),
+    const Index heads = qkv_shape.channels / 96;
+    attend<T>(AttentionInput<T>::of_map({qkv.data(), qkv_shape}, heads), heads, this->result(), scratch.data(),
               this->isa, this->pool);
   }
 };

@@ -18,16 +18,21 @@ class AttentionOf : public testing::Test {};
 using Scalars = testing::Types<float, double>;
 TYPED_TEST_SUITE(AttentionOf, Scalars);
 
+/// `shape` is that of q, k and v together.
 template <class T>
-Tensor<T> run(const Tensor<T>& qkv, Index heads, Isa isa, Index threads) {
+Tensor<T> run(const AttentionInput<T>& in, Shape shape, Index heads, Isa isa, Index threads) {
   ThreadPool pool(threads);
-  Shape shape = qkv.shape();
   shape.channels /= 3;
   Tensor<T> out(shape);
   AlignedVector<T> scratch(static_cast<std::size_t>(
       threads * attention_scratch<T>(shape.height * shape.width, shape.channels / heads, isa)));
-  attend<T>(qkv, heads, out.view(), scratch.data(), isa, pool);
+  attend<T>(in, heads, out.view(), scratch.data(), isa, pool);
   return out;
+}
+
+template <class T>
+Tensor<T> run(const Tensor<T>& qkv, Index heads, Isa isa, Index threads) {
+  return run(AttentionInput<T>::of_map(qkv, heads), qkv.shape(), heads, isa, threads);
 }
 
 /// Head by head, token by token, in double.
@@ -140,6 +145,70 @@ TYPED_TEST(AttentionOf, GivesAnImageOfABatchTheBitsItHasAloneAndKeepsNaNInItsHea
         }
       }
     }
+  }
+}
+
+/// Weights and rows of a product that is q, k and v of `heads` heads, a panel each. Its columns are of unlike size.
+template <class T>
+struct HeadsOfPanels {
+  static constexpr Index depth = 11, heads = 3;
+  Isa isa;
+  Index dim = matmul_panel_columns<T>(isa);
+  Shape shape{.batch = 2, .height = 5, .width = 7, .channels = 3 * heads * dim};  // three tokens behind 32
+  std::vector<T> weights = std::vector<T>(static_cast<std::size_t>(depth * shape.channels));
+  std::vector<T> in = std::vector<T>(static_cast<std::size_t>(depth * shape.pixels()));
+
+  HeadsOfPanels(Isa isa_, test::Random& random) : isa(isa_) {
+    random.fill(weights.data(), weights.data() + weights.size(), -1, 1);
+    random.fill(in.data(), in.data() + in.size(), -1, 1);
+    for (Index c = 0; c < shape.channels; ++c) {
+      const T size = std::ldexp(T{1}, static_cast<int>(c % (heads * dim) % 9));  // alike in q, k and v
+      const T factor = c < heads * dim ? size : c < 2 * heads * dim ? static_cast<T>(0.2) / size : size / 16;
+      for (Index k = 0; k < depth; ++k) weights[static_cast<std::size_t>(c * depth + k)] *= factor;
+    }
+  }
+
+  PackedMatrix<T> packed(MatmulMethod method, const T* bias) const {
+    return pack_matrix<T, T>({weights.data(), depth, shape.channels, 1, depth}, bias, isa, callers_thread(), method);
+  }
+  void multiply(const PackedView<T>& b, bool is_unfinished, T* out, Index stride) const {
+    AlignedVector<T> scratch(static_cast<std::size_t>(matmul_scratch<T>(depth)));
+    multiply_part<T>(MatrixRows<T>(in.data(), depth), {0, shape.pixels()}, b, {0, b.panel_count()},
+                     {.is_unfinished = is_unfinished}, out, stride, scratch.data());
+  }
+};
+
+// To the bit, since scales are powers of two.
+TYPED_TEST(AttentionOf, ReadsSumsOfAProductAsWhatTheyBecome) {
+  using T = TypeParam;
+  test::Random random(7);
+  for (Isa isa : test::supported_isas()) {
+    const HeadsOfPanels<T> of(isa, random);
+    const PackedMatrix<T> packed = of.packed(MatmulMethod::inner_products, nullptr);
+    ASSERT_TRUE(attends_to_sums<T>(packed, of.dim));
+    Tensor<T> qkv(of.shape), sums(of.shape);
+    of.multiply(packed, false, qkv.data(), of.shape.channels);
+    const Index panel_stride = of.shape.pixels() * of.dim;
+    of.multiply(packed, true, sums.data(), panel_stride);
+    const auto in = AttentionInput<T>::of_sums(sums.data(), panel_stride, packed);
+    for (Index threads : {1, 2, 5})
+      ASSERT_TRUE(test::same_bits(run(in, of.shape, of.heads, isa, threads), run(qkv, of.heads, isa, 1)))
+          << to_string(isa) << ", " << threads << " threads";
+  }
+}
+
+// What a product adds, or is not of inner products, or of heads that are not panels, is not in its sums.
+TYPED_TEST(AttentionOf, ReadsNoOtherSums) {
+  using T = TypeParam;
+  test::Random random(8);
+  for (Isa isa : test::supported_isas()) {
+    const HeadsOfPanels<T> of(isa, random);
+    std::vector<T> bias(static_cast<std::size_t>(of.shape.channels));
+    EXPECT_TRUE(attends_to_sums<T>(of.packed(MatmulMethod::inner_products, bias.data()), of.dim));
+    EXPECT_FALSE(attends_to_sums<T>(of.packed(MatmulMethod::inner_products, bias.data()), of.dim / 2));
+    EXPECT_FALSE(attends_to_sums<T>(of.packed(MatmulMethod::definition, bias.data()), of.dim));
+    bias.back() = T{1};
+    EXPECT_FALSE(attends_to_sums<T>(of.packed(MatmulMethod::inner_products, bias.data()), of.dim));
   }
 }
 

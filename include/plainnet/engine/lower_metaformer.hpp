@@ -111,8 +111,7 @@ class MetaFormerLowering {
 
   void mix(const Normalize<T>& norm, const FoldedAttention<T>& mixer, const ResScale& res_scale) {
     const Index x = program_.last_value();
-    linear(mixer.qkv, norm);
-    program_.template add<AttentionOperation<T>>(mixer.head_dim, isa_);
+    program_.template add<AttentionOperation<T>>(packed(mixer.qkv), Norm(norm), mixer.head_dim);
     linear_onto(x, res_scale, mixer.proj);
   }
 

@@ -1,6 +1,7 @@
 #pragma once
 // The operations of folded MetaFormers.
 
+#include <algorithm>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -217,29 +218,61 @@ struct PoolMixOperation final : Operation<T> {
   }
 };
 
-/// softmax(q kᵀ) v of every head; q, k and v lie side by side in the channels.
+/// softmax(q kᵀ) v of every head, where q, k and v, side by side, are a linear map of the normalised input. They wait
+/// for their heads in scratch memory.
 template <class T>
 struct AttentionOperation final : Operation<T> {
+  kernels::PackedMatrix<T> qkv;
+  std::optional<Normalize<T>> normalize;
   Index head_dim;
-  Isa isa;
+  bool reads_sums;
 
-  AttentionOperation(Index head_dim_, Isa isa_) : head_dim(head_dim_), isa(isa_) {}
+  AttentionOperation(kernels::PackedMatrix<T> qkv_, std::optional<Normalize<T>> normalize_, Index head_dim_)
+      : qkv(std::move(qkv_)),
+        normalize(normalize_),
+        head_dim(head_dim_),
+        reads_sums(kernels::attends_to_sums<T>(qkv, head_dim)) {}
 
   std::string_view name() const override { return "attention"; }
   Shape output_shape(const Shape& in) const override {
-    require(in.channels % (3 * head_dim) == 0, "attention of ", head_dim, " channels a head was given ", in.channels);
-    return {in.batch, in.height, in.width, in.channels / 3};
+    require(in.channels == qkv.depth, "attention of ", qkv.depth, " inputs was given ", in.channels);
+    require(qkv.columns % (3 * head_dim) == 0, "attention of ", head_dim, " channels a head was given ", qkv.columns,
+            " of queries, keys and values together");
+    return {in.batch, in.height, in.width, qkv.columns / 3};
   }
   Count macs(const Shape& in) const override {
     const Count tokens = multiply_counts(in.height, in.width);
-    return multiply_counts(multiply_counts(in.batch, multiply_counts(tokens, tokens)), 2 * (in.channels / 3));
+    const Count pairs = multiply_counts(in.batch, multiply_counts(tokens, tokens));
+    const Count product = multiply_counts(in.pixels(), multiply_counts(qkv.depth, qkv.columns));
+    return add_counts(product, multiply_counts(2 * pairs, qkv.columns / 3));
   }
   Index scratch(const Shape& in, Index threads) const override {
-    return checked_multiply(kernels::attention_scratch<T>(in.height * in.width, head_dim, isa), threads);
+    const Index product = kernels::matmul_scratch<T>(qkv.depth);
+    const Index heads = kernels::attention_scratch<T>(in.height * in.width, head_dim, qkv.isa);
+    return checked_add(checked_add(detail::normalization_scratch(normalize, in), qkv_size(in)),
+                       checked_multiply(std::max(product, heads), threads));
   }
+  Overwrites overwrites(const Shape&, Index) const override { return Overwrites::input; }
+  Index weight_elements() const override { return qkv.size(); }
+
   void run(TensorView<const T> in, const T*, TensorView<T> out, T* scratch, Executor& pool) const override {
-    kernels::attend<T>(in, out.shape().channels / head_dim, out, scratch, isa, pool);
+    const Index pixels = in.shape().pixels(), heads = out.shape().channels / head_dim;
+    const kernels::PackedView<T> weights = qkv;
+    const kernels::Epilogue<T> epilogue{.is_unfinished = reads_sums};
+    const Index stride = reads_sums ? pixels * kernels::matmul_panel_columns<T>(qkv.isa) : qkv.columns;
+    T* const product = scratch + detail::normalization_scratch(normalize, in.shape());
+    T* const rest = product + qkv_size(in.shape());
+    detail::with_rows(normalize, in, scratch, qkv.isa, pool, [&](const kernels::RowSource<T>& rows) {
+      kernels::multiply<T>(rows, pixels, weights, epilogue, product, stride, rest, pool);
+    });
+    const Shape shape{in.shape().batch, in.shape().height, in.shape().width, qkv.columns};
+    using Input = kernels::AttentionInput<T>;
+    kernels::attend<T>(reads_sums ? Input::of_sums(product, stride, weights) : Input::of_map({product, shape}, heads),
+                       heads, out, rest, qkv.isa, pool);
   }
+
+ private:
+  Index qkv_size(const Shape& in) const { return kernels::whole_lines<T>(checked_multiply(in.pixels(), qkv.columns)); }
 };
 
 /// The block of a spatial mixing: residual_scale · residual + W (scale · normalize(x) + shift) over the tokens. A norm

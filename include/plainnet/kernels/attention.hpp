@@ -1,6 +1,7 @@
 #pragma once
 // Multi-head self-attention between two linear layers: softmax(q · kᵀ) · v, head by head.
 
+#include <algorithm>
 #include <limits>
 
 #include "plainnet/core/share_out.hpp"
@@ -10,11 +11,40 @@
 
 namespace plainnet::kernels {
 
+/// Where queries, keys and values lie, (q k v, head) from head to head: in the channels of a map, or as sums of a
+/// product by inner products (Epilogue::is_unfinished), of which a head is a panel. Sums are not finished first: what
+/// they are multiplied by goes into the queries and the result, which is exact (caformer_s18, Zen 5: 0.993 of the time
+/// on one thread, 0.991 on two).
+template <class T>
+struct AttentionInput {
+  const T* data;
+  Index token_stride;
+  Index head_stride;
+  const T* scales = nullptr;  // (q k v, head, head_dim) or null
+
+  /// `qkv` is (N, H, W, 3 · heads · head_dim).
+  static AttentionInput of_map(TensorView<const T> qkv, Index heads) {
+    const Index channels = qkv.shape().channels;
+    return {qkv.data(), channels, channels / (3 * heads)};
+  }
+
+  static AttentionInput of_sums(const T* sums, Index panel_stride, const PackedView<T>& weights) {
+    return {sums, matmul_panel_columns<T>(weights.isa), panel_stride, weights.scales};
+  }
+};
+
+/// Whether a product of these weights is read as sums.
+template <class T>
+bool attends_to_sums(const PackedView<T>& qkv, Index head_dim) {
+  return qkv.method() == MatmulMethod::inner_products && head_dim == matmul_panel_columns<T>(qkv.isa) &&
+         (!qkv.bias || std::all_of(qkv.bias, qkv.bias + qkv.columns, [](T x) { return x == T{0}; }));
+}
+
 /// Sizes of an attention, and where it reads and writes.
 template <class T>
 struct Attention {
-  const T* qkv;  // (image, token, 3, head, head_dim), q already scaled
-  T* out;        // (image, token, head, head_dim)
+  AttentionInput<T> in;
+  T* out;  // (image, token, head, head_dim)
   Index images;
   Index tokens;
   Index heads;
@@ -38,21 +68,21 @@ void attend_part(Isa isa, const Attention<T>& attention, Range blocks, T* scratc
   PLAINNET_DISPATCH(isa, attend<T>(attention, blocks, scratch));
 }
 
-/// Elements of scratch memory that attend() needs for each thread: a head's values, transposed; a block of queries, its
-/// scores of all keys, and its result.
+/// Elements of scratch memory that attend() needs for each thread: a head's values, transposed, and its factors; a
+/// block of queries, its scores of all keys, and its result.
 template <class T>
 Index attention_scratch(Index tokens, Index head_dim, Isa isa) {
-  return checked_add(checked_multiply(head_dim, copied_row_stride<T>(tokens)),
+  return checked_add(checked_multiply(head_dim, copied_row_stride<T>(tokens) + 2),
                      checked_multiply(matmul_panel_columns<T>(isa), 2 * head_dim + tokens));
 }
 
-/// out (N, H, W, heads · d) from qkv (N, H, W, 3 · heads · d), whose channels are in the order (q k v, head, d), q
-/// already multiplied by the scale. For each head, over the tokens of an image: out(m) = Σ_n p(m, n) · v(n), where
-/// p(m, ·) = softmax of q(m) · k(·). `scratch` has attention_scratch() elements for each thread of the pool.
+/// out (N, H, W, heads · d) from q, k and v of its tokens, q already multiplied by 1/√d. For each head, over the tokens
+/// of an image: out(m) = Σ_n p(m, n) · v(n), where p(m, ·) = softmax of q(m) · k(·). `scratch` has attention_scratch()
+/// elements for each thread of the pool.
 template <class T>
-void attend(TensorView<const T> qkv, Index heads, TensorView<T> out, T* scratch, Isa isa, Executor& pool) {
+void attend(const AttentionInput<T>& in, Index heads, TensorView<T> out, T* scratch, Isa isa, Executor& pool) {
   const Shape& shape = out.shape();
-  const Attention<T> attention{.qkv = qkv.data(),
+  const Attention<T> attention{.in = in,
                                .out = out.data(),
                                .images = shape.batch,
                                .tokens = shape.height * shape.width,

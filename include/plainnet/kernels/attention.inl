@@ -107,58 +107,74 @@ inline void exponentiate_columns(T* scores, Index tokens, T* inverse) {
   for (Index v = 0; v < vectors; ++v) S::store(inverse + v * S::lanes, S::div(S::broadcast(T{1}), sum[v]));
 }
 
-/// `count` queries of a head from token `first` on, in a panel: q points at that head's queries of the image, values
-/// (d, tokens) are its transposed ones. `scratch` is of queries, scores, and the result.
+/// `count` queries of a head from token `first` on, in a panel: values (d, tokens) are its transposed ones, out points
+/// at that head's first of the image. `scratch` is of queries, scores, and the result.
 template <class T, Index vectors>
-inline void attend_by_panel(const Attention<T>& a, const T* q, const T* values, Index value_stride, Index first,
-                            Index count, T* out, T* scratch) {
+inline void attend_by_panel(const Attention<T>& a, const HeadRows<T>& rows, const T* values, Index value_stride,
+                            Index first, Index count, T* out, T* scratch) {
   using S = Simd<T>;
   constexpr Index columns = vectors * S::lanes;
   const Index d = a.head_dim;
   const Index out_stride = a.heads * d;
-  const Index stride = 3 * out_stride;
   T* const queries = scratch;                     // (d, columns)
   T* const scores = queries + d * columns;        // (tokens, columns)
   T* const result = scores + a.tokens * columns;  // (d, columns)
   for (Index i = 0; count < columns && i < d * columns; ++i) queries[i] = T{0};
-  transpose<T>(q + first * stride, stride, count, d, queries, columns);
-  constexpr T log2_of_e = static_cast<T>(1.44269504088896341);
+  transpose<T>(rows.q + first * rows.stride, rows.stride, count, d, queries, columns);
   for (Index i = 0; i < d * columns; i += S::lanes)
-    S::store(queries + i, S::mul(S::broadcast(log2_of_e), S::load(queries + i)));
-  multiply_rows_by_panel<T, vectors>(q + out_stride, stride, a.tokens, d, queries, scores);
+    S::store(queries + i, S::mul(S::broadcast(rows.score_factors[i / columns]), S::load(queries + i)));
+  multiply_rows_by_panel<T, vectors>(rows.k, rows.stride, a.tokens, d, queries, scores);
   alignas(64) T inverse[columns];
   exponentiate_columns<T, vectors>(scores, a.tokens, inverse);
   multiply_rows_by_panel<T, vectors>(values, value_stride, d, a.tokens, scores, result);
-  for (Index i = 0; i < d * columns; i += S::lanes)
-    S::store(result + i, S::mul(S::load(result + i), S::load(inverse + i % columns)));
+  for (Index i = 0; i < d * columns; i += S::lanes) {
+    const typename S::Vector factor = S::broadcast(rows.result_factors[i / columns]);
+    S::store(result + i, S::mul(S::load(result + i), S::mul(factor, S::load(inverse + i % columns))));
+  }
   transpose<T>(result, columns, d, count, out + first * out_stride, out_stride);
+}
+
+/// The rows of a head; its factors are written to `factors` (2, d).
+template <class T>
+inline HeadRows<T> rows_of_head(const Attention<T>& a, Index image, Index head, T* factors) {
+  constexpr T log2_of_e = static_cast<T>(1.44269504088896341);
+  const AttentionInput<T>& in = a.in;
+  const Index d = a.head_dim, part = a.heads * d, step = a.heads * in.head_stride;
+  for (Index k = 0; k < d; ++k) {
+    const T* const scale = in.scales ? in.scales + head * d + k : nullptr;
+    factors[k] = scale ? log2_of_e * (scale[0] * scale[part]) : log2_of_e;
+    factors[d + k] = scale ? scale[2 * part] : T{1};
+  }
+  const T* const q = in.data + image * a.tokens * in.token_stride + head * in.head_stride;
+  return {q, q + step, q + 2 * step, in.token_stride, factors, factors + d};
 }
 
 /// Blocks of queries, numbered (image, head, block).
 template <class T>
 inline void attend(const Attention<T>& a, Range blocks, T* scratch) {
   const Index d = a.head_dim;
-  const Index out_stride = a.heads * d;
-  const Index stride = 3 * out_stride;
   const Index value_stride = copied_row_stride<T>(a.tokens);
-  T* const values = scratch;  // vᵀ (d, tokens)
-  T* const rest = values + d * value_stride;
+  T* const values = scratch;                  // vᵀ (d, tokens)
+  T* const rest = values + d * value_stride;  // of a block of queries
+  T* const factors = rest + MatmulBlock<T>::columns * (2 * d + a.tokens);
+  HeadRows<T> rows;
   for (Index block = blocks.begin; block < blocks.end; ++block) {
     const Index head = block / a.query_blocks() % a.heads;
     const Index image = block / a.query_blocks() / a.heads;
     const Index first = block % a.query_blocks() * a.query_columns;
-    const T* q = a.qkv + image * a.tokens * stride + head * d;
-    T* const out = a.out + image * a.tokens * out_stride + head * d;
-    if (block == blocks.begin || first == 0)
-      transpose<T>(q + 2 * out_stride, stride, a.tokens, d, values, value_stride);
+    T* const out = a.out + image * a.tokens * a.heads * d + head * d;
+    if (block == blocks.begin || first == 0) {
+      rows = rows_of_head<T>(a, image, head, factors);
+      transpose<T>(rows.v, rows.stride, a.tokens, d, values, value_stride);
+    }
     const Index left = a.tokens - first;
     const Index count = left < a.query_columns ? left : a.query_columns;
     const Index few = few_of<T>(count);
     if (count - few > Simd<T>::lanes) {
-      attend_by_panel<T, 2>(a, q, values, value_stride, first, count - few, out, rest);
+      attend_by_panel<T, 2>(a, rows, values, value_stride, first, count - few, out, rest);
     } else if (count > few) {
-      attend_by_panel<T, 1>(a, q, values, value_stride, first, count - few, out, rest);
+      attend_by_panel<T, 1>(a, rows, values, value_stride, first, count - few, out, rest);
     }
-    if (few > 0) attend_few<T>(a, q, first + count - few, few, out, rest);
+    if (few > 0) attend_few<T>(a, rows, first + count - few, few, out, rest);
   }
 }
