@@ -6,136 +6,14 @@
 // the indirect convolution (Dukhan, arXiv 1907.02129). So no patch is copied and borders cost nothing.
 
 #include <algorithm>
-#include <cstring>
 
 #include "plainnet/core/share_out.hpp"
 #include "plainnet/core/tensor.hpp"
 #include "plainnet/core/window.hpp"
 #include "plainnet/kernels/shared_matmul.hpp"
+#include "plainnet/kernels/window_rows.hpp"
 
 namespace plainnet::kernels {
-
-/// Where a tile's first output is; from tile to tile without a division.
-struct TilePlace {
-  Index n, y, x;
-
-  static TilePlace of(Index i, const Shape& out, Index tile) {
-    const Index across = (out.width + tile - 1) / tile;
-    const Index down = (out.height + tile - 1) / tile;
-    return {i / (across * down), i / across % down * tile, i % across * tile};
-  }
-  void move_on(const Shape& out, Index tile) {
-    x += tile;
-    if (x < out.width) return;
-    x = 0;
-    y += tile;
-    if (y < out.height) return;
-    y = 0;
-    ++n;
-  }
-};
-
-/// Patches of a map as rows of a matrix: row (n, y, x) of the output holds the window's inputs in the order
-/// (ky, kx, channel), zeros outside the map, for `channels` channels from `first_channel` on.
-template <class T>
-struct WindowRows final : RowSource<T> {
-  TensorView<const T> in;
-  Window window;
-  Shape out;
-  Index first_channel;
-  Index channels;
-
-  WindowRows(TensorView<const T> in_, const Window& window_, const Shape& out_, Index first_channel_, Index channels_)
-      : in(in_), window(window_), out(out_), first_channel(first_channel_), channels(channels_) {}
-
-  void locate(Isa, Index first, Index count, T* copies, const T** list) const override {
-    const Index taps = window.kernel.height * window.kernel.width;
-    TilePlace place = TilePlace::of(first, out, 1);
-    for (Index i = 0; i < count; ++i, place.move_on(out, 1), copies += copied_row_stride<T>(taps * channels)) {
-      copy_window(place, copies);
-      list[i] = copies;
-    }
-  }
-
- private:
-  /// Row after row of the window. Meanwhile the rows of the map that the next row of windows adds are brought into L2
-  /// (7×7 windows of stride 4 on a picture in memory: 0.76 of the time).
-  void copy_window(const TilePlace& place, T* to) const {
-    const Shape& map = in.shape();
-    const Index top = place.y * window.stride.height - window.padding.top;
-    const Index left = place.x * window.stride.width - window.padding.left;
-    const Index run = window.kernel.width * channels;
-    const Index begin = std::clamp<Index>(-left, 0, window.kernel.width);  // taps inside, if they lie side by side
-    const Index end = std::clamp<Index>(map.width - left, begin, window.kernel.width);
-    const bool is_run = channels == map.channels && window.dilation.width == 1 && begin < end;
-    for (Index ky = 0; ky < window.kernel.height; ++ky, to += run) {
-      const Index y = top + ky * window.dilation.height;
-      if (y < 0 || y >= map.height) {
-        std::fill_n(to, run, T{0});
-        continue;
-      }
-      if (!is_run) {
-        copy_pixels(place.n, y, left, to);
-        continue;
-      }
-      if (end - begin < window.kernel.width) std::fill_n(to, run, T{0});
-      copy_run(in.pixel(place.n, y, left + begin), (end - begin) * channels, to + begin * channels);
-      const Index next = y + window.stride.height;
-      if (ky + window.stride.height >= window.kernel.height && next < map.height)
-        __builtin_prefetch(in.pixel(place.n, next, left + end - 1) + channels - 1, 0, 2);
-    }
-  }
-
-  /// Without a call for every short run (7×7 windows of 3 channels: 0.94 of the layer's time); the last piece overlaps
-  /// the one before.
-  static void copy_run(const T* from, Index count, T* to) {
-    constexpr Index piece = 32 / sizeof(T);
-    if (count < piece || count > 8 * piece) {
-      std::copy_n(from, count, to);
-      return;
-    }
-    for (Index k = 0; k < count; k += piece) {
-      const Index at = k < count - piece ? k : count - piece;
-      std::memcpy(to + at, from + at, piece * sizeof(T));
-    }
-  }
-
-  /// A row of the window, pixel after pixel.
-  void copy_pixels(Index image, Index y, Index left, T* to) const {
-    for (Index kx = 0; kx < window.kernel.width; ++kx) {
-      const Index x = left + kx * window.dilation.width;
-      if (x >= 0 && x < in.shape().width) {
-        to = std::copy_n(in.pixel(image, y, x) + first_channel, channels, to);
-      } else {
-        to = std::fill_n(to, channels, T{0});
-      }
-    }
-  }
-};
-
-/// Pixels as rows of a matrix in the order in which `tile`, a window that moves by its own size, meets them: row
-/// (n, y, x, ky, kx).
-template <class T>
-struct TiledPixels final : RowSource<T> {
-  TensorView<const T> in;
-  Extent2D tile;
-  Index first_channel;
-
-  TiledPixels(TensorView<const T> in_, Extent2D tile_, Index first_channel_)
-      : in(in_), tile(tile_), first_channel(first_channel_) {}
-
-  void locate(Isa, Index first, Index count, T*, const T** list) const override {
-    const Index down = in.shape().height / tile.height;
-    const Index across = in.shape().width / tile.width;
-    for (Index i = 0; i < count; ++i) {
-      const Index row = first + i;
-      const Index place = row / (tile.height * tile.width);
-      const Index y = place / across % down * tile.height + row / tile.width % tile.height;
-      const Index x = place % across * tile.width + row % tile.width;
-      list[i] = in.pixel(place / (across * down), y, x) + first_channel;
-    }
-  }
-};
 
 /// Pointers to pixels that a thread lists at a time.
 inline constexpr Index most_tap_pixels = 4096;
