@@ -197,7 +197,7 @@ TYPED_TEST(AttentionOf, ReadsSumsOfAProductAsWhatTheyBecome) {
   }
 }
 
-// What a product adds, or is not of inner products, or of heads that are not panels, is not in its sums.
+// A bias is not in the sums; and only a product by inner products has them, of which a head is a panel.
 TYPED_TEST(AttentionOf, ReadsNoOtherSums) {
   using T = TypeParam;
   test::Random random(8);

@@ -90,7 +90,7 @@ __attribute__((always_inline)) inline typename Simd<T>::Vector elements_of(
 
 /// ξ of a portion, in lanes, from vector `from` of the first elements of pairs on. No element is read again: pairs of
 /// vectors that lie across lines, in part just written, take longer (Zen 5: of a row of 128 elements a copy takes 52
-/// cycles that takes 46 so).
+/// cycles that takes 45 so).
 template <class T, Index from = 0>
 __attribute__((always_inline)) inline typename Simd<T>::Vector products_of_pairs(
     const typename Simd<T>::Vector (&x)[portion_vectors<T>], typename Simd<T>::Vector xi) {

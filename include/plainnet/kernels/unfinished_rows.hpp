@@ -27,8 +27,8 @@ struct UnfinishedSums {
 namespace plainnet::kernels {
 
 /// Rows of `unfinished`. Where they are copied for inner products, they are finished in the place of the copies, and
-/// summed on their way there, before they are scaled: an MLP's hidden row of 256 elements takes 100 cycles so, one of
-/// 1280 580, which took 117 and 800 when it was finished first (Zen 5).
+/// summed on their way there, before they are scaled: an MLP's hidden row of 256 elements takes 102 cycles so, one of
+/// 1280 590, which took 117 and 800 when it was finished first (Zen 5).
 template <class T>
 struct UnfinishedRows final : RowSource<T> {
   UnfinishedSums<T> unfinished;
